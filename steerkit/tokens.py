@@ -1,0 +1,157 @@
+"""Prompts as token ids with what is known of each token, and token ids back to text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from steerkit.errors import PromptError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Message: TypeAlias = Mapping[str, str]
+PromptLike: TypeAlias = "str | Sequence[int] | Sequence[Message] | Prompt"
+
+# A token's text can depend on the few tokens before it: a dropped leading space, or a character in several tokens.
+CONTEXT = 8
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids and what is known of each.
+
+    Attributes:
+        ids: Token ids, beginning-of-sequence token included where the tokenizer adds one.
+        tokens: Text of each token; special tokens by their name.
+        special: Whether each token is special (of the tokenizer or of the chat template).
+        roles: For chat, the role whose message each token belongs to; None for the template's own text.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    special: tuple[bool, ...]
+    roles: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def text(self) -> str:
+        """The text without special tokens."""
+        return "".join(token for token, special in zip(self.tokens, self.special, strict=True) if not special)
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of the special tokens, those included that only the chat template uses."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(tokenizer.all_special_ids) | {index for index, token in added if token.special}
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
+    """Turn text, token ids or chat messages into a `Prompt`.
+
+    Chat messages go through the tokenizer's chat template, ready for the assistant's turn.
+
+    Raises:
+        PromptError: The prompt is empty or of another form, an id is not in the vocabulary, or chat messages meet a
+            tokenizer without a chat template.
+    """
+    if isinstance(prompt, Prompt):
+        return prompt
+    spans: list[tuple[int, int, str]] = []
+    if isinstance(prompt, str):
+        if not prompt:
+            raise PromptError("The prompt is empty. Give some text, or token ids such as [tokenizer.bos_token_id].")
+        ids = tokenizer(prompt, add_special_tokens=True)["input_ids"]
+        roles: list[str | None] = [None] * len(ids)
+    else:
+        items = list(prompt)
+        if not items:
+            raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
+        if all(isinstance(item, Mapping) for item in items):
+            text, spans = _render(tokenizer, items)
+            encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            ids = encoded["input_ids"]
+            roles = [_role_at(start, end, spans) for start, end in encoded["offset_mapping"]]
+        else:
+            ids = [_token_id(item, len(tokenizer)) for item in items]
+            roles = [None] * len(ids)
+    if not ids:
+        raise PromptError(f"The prompt {prompt!r} has no tokens. Give some text.")
+    special = special_ids(tokenizer)
+    return Prompt(
+        tuple(ids), tuple(pieces(tokenizer, (), ids)), tuple(index in special for index in ids), tuple(roles)
+    )
+
+
+def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> list[str]:
+    """Text of each token of `ids`, as it reads after the tokens `before`.
+
+    Joined, the pieces are the text: a character spread over several tokens comes with the last of them. Special tokens
+    come by their name.
+    """
+    special = special_ids(tokenizer)
+    decoder = Decoder(tokenizer, before, special)
+    return [decoder.push(index) for index in ids]
+
+
+class Decoder:
+    """Turns one token id after another into text; see `pieces`."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, before: Sequence[int], special: frozenset[int]) -> None:
+        self._tokenizer, self._special = tokenizer, special
+        self._context = [index for index in before[-CONTEXT:] if index not in special]
+        self._pending: list[int] = []
+
+    def push(self, index: int) -> str:
+        """Text that this token completes."""
+        if index in self._special:
+            self._context, self._pending = [], []
+            return self._tokenizer.convert_ids_to_tokens(index)
+        self._pending.append(index)
+        known = self._decode(self._context)
+        text = self._decode(self._context + self._pending)
+        if text.endswith(INCOMPLETE) and len(self._pending) < CONTEXT:
+            return ""
+        self._context = (self._context + self._pending)[-CONTEXT:]
+        self._pending = []
+        return text[len(known) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int, str]]]:
+    if not tokenizer.chat_template:
+        raise PromptError("This tokenizer has no chat template, so chat messages cannot be used. Give text instead.")
+    for message in messages:
+        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+            raise PromptError(f"{message!r} is no chat message: a message is {{'role': …, 'content': …}}, both text.")
+    text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
+    spans, cursor = [], 0
+    for message in messages:
+        content = message["content"].strip()  # templates strip
+        start = text.find(content, cursor)
+        if content and start >= 0:
+            cursor = start + len(content)
+            spans.append((start, cursor, message["role"]))
+    return text, spans
+
+
+def _role_at(start: int, end: int, spans: list[tuple[int, int, str]]) -> str | None:
+    return next((role for low, high, role in spans if start < high and end > low), None)
+
+
+def _token_id(item: object, n_vocabulary: int) -> int:
+    try:
+        index = item.__index__()  # type: ignore[attr-defined]  # ints, and elements of tensors and arrays
+    except (AttributeError, TypeError):
+        raise PromptError(
+            f"A prompt is text, a list of token ids, or a list of chat messages; got an item {item!r}."
+        ) from None
+    if not 0 <= index < n_vocabulary:
+        raise PromptError(f"Token id {index} is out of range: this vocabulary has the ids 0 to {n_vocabulary - 1}.")
+    return index
