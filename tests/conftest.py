@@ -1,0 +1,12 @@
+# nnsight adds methods to `object` (CPython's own classes included), after which beartype,
+# as of 0.23.1, cannot be imported. It is needed as soon as a module of steerkit is.
+import beartype  # noqa: F401
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device, and this machine has none")
