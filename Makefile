@@ -54,7 +54,7 @@ $(STATIC)/.built: $(JS_SOURCES) scripts/js.py | $(VENV)/.runtime
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "steerkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+		{ echo "steerkit needs Python 3.11 or newer, which '$(PYTHON)' is not: make PYTHON=..."; exit 1; }
 	@echo "Making an environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) > /dev/null || \
 		{ echo "'$(PYTHON) -m venv' failed: install its venv module (Debian: python3-venv)."; exit 1; }
