@@ -11,6 +11,8 @@ JS_SOURCES := js/package.json js/package-lock.json js/build.mjs $(shell find js/
 
 # Until a model is embedded.
 DEMO_ARGS := --model ../shared/data/models/tinystories656K
+# Jupyter does not start for root, who is the user in most containers, unless told to.
+LAB_ARGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help demo lab test lint types js-test py-test bundles clean
 
@@ -21,7 +23,7 @@ demo: $(VENV)/.runtime ## steer a small model, in the terminal
 	@$(BIN)/steerkit demo $(DEMO_ARGS)
 
 lab: $(VENV)/.lab bundles ## open the first tutorial in JupyterLab
-	$(BIN)/jupyter lab tutorials/01_steer.ipynb
+	$(BIN)/jupyter lab $(LAB_ARGS) tutorials/01_steer.ipynb
 
 test: lint js-test py-test ## all checks and tests
 

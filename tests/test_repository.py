@@ -107,7 +107,7 @@ def test_wheel_holds_packages_bundles_and_licence(wheel: Path, tmp_path: Path) -
     assert tops == {"steerkit", "steerkit_widgets"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
-    entries = (ROOT / "js" / "src" / "widgets").glob("*.ts*")
+    entries = (ROOT / "js" / "src" / "widgets").glob("*.tsx")
     bundles = {f"steerkit_widgets/static/{entry.stem}.js" for entry in entries}
     assert bundles
     assert bundles <= set(names)
