@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.edits import Edit, Plan
+from steerkit.edits import Edit, Plan, Target
 from steerkit.errors import EditError, VectorError
 from steerkit.sites import Location, Site, SiteMap
 
@@ -53,7 +54,6 @@ class SiteProgram:
         additive: Which edits write their shift whatever the coefficient is.
         gram: Coefficient of each direction along each reader, in float64.
         location: Where the site's activation stands.
-        norm_gain, norm_bias: For a normed site, what turns its activation into what stands there.
     """
 
     columns: slice
@@ -65,8 +65,6 @@ class SiteProgram:
     additive: Bool[Tensor, " edits"]
     gram: Float[Tensor, "edits edits"]
     location: Location
-    norm_gain: Float[Tensor, " width"] | None = None
-    norm_bias: Float[Tensor, " width"] | None = None
     solved: bool = field(init=False)
     normed: bool = field(init=False)
     only_adds: bool = field(init=False)
@@ -84,18 +82,38 @@ class SiteProgram:
 
 
 @dataclass
+class Stop:
+    """A place among the modules at which a forward pass is held.
+
+    Attributes:
+        location: The place.
+        depth: Sorts stops in the order in which a forward pass reaches them.
+        sites: The sites edited there, in the order of depth.
+        captured: Sites whose activations are kept, each after the edits there.
+        kept: Whether what stands there is needed again later in the layer.
+    """
+
+    location: Location
+    depth: tuple[int, int]
+    sites: list[SiteProgram] = field(default_factory=list)
+    captured: list[tuple[Site, Location]] = field(default_factory=list)
+    kept: bool = False
+
+
+@dataclass
 class Program:
     """A plan for the rows of one batch.
 
     Attributes:
-        sites: One program a site, in the order in which a forward pass reaches them.
+        stops: Where a forward pass is held, in the order in which it gets there.
         columns: What each column of coefficients belongs to.
         enabled: Which edit acts in which row.
         prompt, generated, special: For each edit, whether it acts on such tokens.
         is_special: For each id of the vocabulary, whether it is special.
     """
 
-    sites: list[SiteProgram]
+
+    stops: list[Stop]
     columns: tuple[Column, ...]
     enabled: Bool[Tensor, "rows edits"]
     prompt: Bool[Tensor, " edits"]
@@ -103,11 +121,16 @@ class Program:
     special: Bool[Tensor, " edits"]
     is_special: Bool[Tensor, " vocabulary"]
 
-    def to(self, device: torch.device) -> Program:
+    @property
+    def rows(self) -> int:
+        """Rows of the batch that it was made for; 1 serves any."""
+        return len(self.enabled)
+
+    def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""
-        for name in ("enabled", "prompt", "generated", "special", "is_special"):
-            setattr(self, name, getattr(self, name).to(device))
-        return self
+        if self.is_special.device != device:
+            for name in ("enabled", "prompt", "generated", "special", "is_special"):
+                setattr(self, name, getattr(self, name).to(device))
 
 
 def mask(
@@ -125,8 +148,16 @@ def mask(
         real: Which of them are no padding.
     """
     in_scope = torch.where(generated[..., None], program.generated, program.prompt)
-    touchable = program.special | ~program.is_special[ids][..., None]
-    return in_scope & touchable & real[..., None] & program.enabled[:, None]
+    return in_scope & real[..., None] & _reachable(program, ids)
+
+
+def mask_new(program: Program, ids: Int[Tensor, "rows 1"]) -> Bool[Tensor, "rows 1 edits"]:
+    """`mask` for a pass that holds one new token a row."""
+    return program.generated & _reachable(program, ids)
+
+
+def _reachable(program: Program, ids: Tensor) -> Tensor:
+    return program.enabled[:, None] & (program.special | ~program.is_special[ids][..., None])
 
 
 def change(
@@ -180,6 +211,8 @@ def compile_plan(
     is_special: Bool[Tensor, " vocabulary"],
     strengths: Sequence[Sequence[float]] | None = None,
     enabled: Sequence[bool] = (True,),
+    read: Sequence[Target] = (),
+    capture: Sequence[Site] = (),
 ) -> Program:
     """Turn a plan into a program.
 
@@ -190,6 +223,9 @@ def compile_plan(
         is_special: For each id of the vocabulary, whether it is special.
         strengths: For each row of the batch, the strength of each edit in place of the plan's own.
         enabled: For each row of the batch, whether the plan acts there.
+        read: Targets to be read only, at each site after the plan's edits there. Their columns count on from the
+            plan's last edit.
+        capture: Sites whose activations are to be kept, as they leave the last edit at that place.
 
     Raises:
         SiteError: The model has no such site.
@@ -197,20 +233,25 @@ def compile_plan(
         EditError: Non-additive edits that depend linearly on each other act on the same tokens.
     """
     rows = len(enabled)
+    strengths = [[edit.strength for edit in plan]] * rows if strengths is None else strengths
+    readers = [Edit(target, "add", enabled=False) for target in read]
+    strengths = [[*row, *(0.0 for _ in readers)] for row in strengths]
     entries = [
-        (site_map.check(site), index, edit) for index, edit in enumerate(plan) for site in edit.target.sites
+        (site_map.check(site), index, edit) for index, edit in enumerate([*plan, *readers]) for site in edit.target.sites
     ]
-    entries.sort(key=lambda entry: entry[0].depth)  # stable: edits at a site stay in the plan's order
-    per_row = strengths if strengths is not None else [[edit.strength for edit in plan]] * rows
+    entries.sort(key=lambda entry: (entry[0].depth, entry[1] >= len(plan)))
 
-    sites: list[SiteProgram] = []
-    for site in dict.fromkeys(entry[0] for entry in entries):
-        here = [position for position, entry in enumerate(entries) if entry[0] == site]
-        members = [(entries[position][1], entries[position][2]) for position in here]
-        sites.append(_site_program(site, members, slice(here[0], here[-1] + 1), per_row, site_map, model))
+    stops: dict[tuple[str, str], Stop] = {}
+    for (site, _), members in groupby(enumerate(entries), lambda item: (item[1][0], item[1][1] >= len(plan))):
+        here = list(members)
+        columns = slice(here[0][0], here[-1][0] + 1)
+        part = _site_program(site, [(index, edit) for _, (_, index, edit) in here], columns, strengths, site_map, model)
+        _stop_at(stops, site, site_map).sites.append(part)
+    for site in map(site_map.check, capture):
+        _stop_at(stops, site, site_map).captured.append((site, site_map.locate(site)))
     edits = [entry[2] for entry in entries]
     return Program(
-        sites=sites,
+        stops=sorted(stops.values(), key=lambda stop: stop.depth),
         columns=tuple(Column(index, edit.target.label, site) for site, index, edit in entries),
         enabled=torch.tensor([[on and edit.enabled for edit in edits] for on in enabled], dtype=torch.bool).reshape(
             rows, len(edits)
@@ -220,6 +261,15 @@ def compile_plan(
         special=torch.tensor([edit.where.special for edit in edits], dtype=torch.bool),
         is_special=is_special,
     )
+
+
+def _stop_at(stops: dict[tuple[str, str], Stop], site: Site, site_map: SiteMap) -> Stop:
+    location = site_map.locate(site)
+    if location.added_to is not None:
+        _stop_at(stops, Site(site.layer, "resid_pre"), site_map).kept = True
+    stop = stops.setdefault((location.module, location.port), Stop(location, site.depth))
+    stop.depth = min(stop.depth, site.depth)
+    return stop
 
 
 def _site_program(
@@ -258,7 +308,6 @@ def _site_program(
                 gain[row, position] = values[index]
             elif edit.operator in ("add", "set"):
                 shift[row, position] = values[index] * per_unit[position]
-    norm_gain, norm_bias = _norm_parameters(site_map.locate(site), model)
     return SiteProgram(
         columns=columns,
         directions=directions,
@@ -269,8 +318,6 @@ def _site_program(
         additive=additive,
         gram=gram,
         location=site_map.locate(site),
-        norm_gain=norm_gain,
-        norm_bias=norm_bias,
     )
 
 
@@ -291,11 +338,3 @@ def _refuse_dependent(site: Site, edits: list[Edit], directions: Float[Tensor, "
                 f"{'; '.join(named)}. Keep one of them, or let them act on different tokens."
             )
 
-
-def _norm_parameters(location: Location, model: torch.nn.Module) -> tuple[Tensor | None, Tensor | None]:
-    if location.norm is None:
-        return None, None
-    norm = model.get_submodule(location.norm)
-    bias = getattr(norm, "bias", None)
-    gain = norm.weight.detach().float() + location.gain_offset
-    return gain, None if bias is None else bias.detach().float()

@@ -1,0 +1,1 @@
+"""How a program meets a forward pass."""

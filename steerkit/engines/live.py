@@ -1,0 +1,133 @@
+"""What a program and a run share while the model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from steerkit.program import Program, Stop, change, mask, mask_new
+from steerkit.sites import Location
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+
+class Live:
+    """The program in force, the tokens of the pass that is running, and what was read.
+
+    Args:
+        program: The program in force; may be replaced between two passes.
+        anchor: A place to be held at in every pass even if the program has none there. It lets a program that is
+            replaced midway add sites, and ends nnsight's loop over steps when a program is empty.
+        emit: Called after each new token with its position; False ends the run. Local runs only.
+
+    Attributes:
+        record: What the run leaves behind.
+        n_prompt: Tokens of the prompt, padding included, where the passes are somebody else's.
+        last: Whether no pass follows the running one.
+        captured: (rows, width) activation at each captured site and the last token of the pass.
+    """
+
+    def __init__(
+        self, program: Program, anchor: Location | None = None, emit: Callable[[int], bool] | None = None
+    ) -> None:
+        self.program, self.emit = program, emit
+        self.anchor = anchor
+        self.record: dict[str, Any] = {}
+        self.acts: Tensor | None = None
+        self.last = False
+        self.n_prompt = 0
+        self.captured: dict[str, Tensor] = {}
+        self._seen: list[Tensor] = []
+        self._envoys: dict[str, Any] = {}
+
+    def begin(
+        self,
+        ids: Int[Tensor, "rows tokens"],
+        generated: Bool[Tensor, "rows tokens"],
+        real: Bool[Tensor, "rows tokens"],
+    ) -> None:
+        """Say what the pass that starts now holds: several tokens, of which some may be new ones."""
+        self._seen = []
+        if self.program.columns:
+            self.program.to(ids.device)
+            self.acts = mask(self.program, ids, generated, real)
+
+    def begin_new(self, ids: Int[Tensor, "rows 1"]) -> None:
+        """Say that the pass that starts now holds one new token a row."""
+        self._seen = []
+        if self.program.columns:
+            self.program.to(ids.device)
+            self.acts = mask_new(self.program, ids)
+
+    def take(self) -> Float[Tensor, "rows columns"]:
+        """Coefficients read at the last token of the pass that has just run."""
+        return self.take_all()[:, -1]
+
+    def take_all(self) -> Float[Tensor, "rows tokens columns"]:
+        """Coefficients read at every token of the pass that has just run."""
+        seen = self._seen
+        if not seen:
+            return torch.zeros(self.program.rows, 1, 0)
+        return seen[0] if len(seen) == 1 else torch.cat([part.to(seen[0].device) for part in seen], dim=-1)
+
+    def serve(self, lm: Any) -> None:
+        """Hold the running pass at each stop of the program and edit what stands there. Runs inside a trace."""
+        if self.anchor is not None:
+            _ = self._port(lm, self.anchor)
+        kept: dict[str, Tensor] = {}
+        for stop in self.program.stops:
+            value = self._port(lm, stop.location)
+            hidden = value[0] if isinstance(value, tuple) else value  # attention returns its weights beside
+            new = self._edit(lm, stop, hidden, kept)
+            if new is not hidden:
+                self._replace(lm, stop.location, (new, *value[1:]) if isinstance(value, tuple) else new)
+
+    def _edit(self, lm: Any, stop: Stop, hidden: Tensor, kept: dict[str, Tensor]) -> Tensor:
+        for site in stop.sites:
+            if site.readers.device != hidden.device:
+                site.to(hidden.device)
+            stands = hidden.float()
+            x = self._seen_from(lm, site.location, stands, kept)
+            delta, coefficients = change(site, x, self.acts[..., site.columns].to(hidden.device))
+            if site.location.norm is not None:
+                delta = delta * self._norm(lm, site.location)[0]
+            hidden = (stands + delta).to(hidden.dtype)
+            self._seen.append(coefficients)
+        for captured, location in stop.captured:
+            self.captured[str(captured)] = self._seen_from(lm, location, hidden[:, -1:].float(), kept)[:, 0]
+        if stop.kept:
+            kept[stop.location.module] = hidden
+        return hidden
+
+    def _seen_from(self, lm: Any, location: Location, stands: Tensor, kept: dict[str, Tensor]) -> Tensor:
+        """The site's activation, from what stands at its location."""
+        if location.added_to is not None:
+            return stands + kept[location.added_to][:, -stands.shape[1] :].to(stands)
+        if location.norm is not None:
+            gain, bias = self._norm(lm, location)
+            return (stands - bias) / gain
+        return stands
+
+    def _norm(self, lm: Any, location: Location) -> tuple[Tensor, Tensor | float]:
+        norm = self._envoy(lm, location.norm)._module
+        bias = getattr(norm, "bias", None)
+        return norm.weight.float() + location.gain_offset, 0.0 if bias is None else bias.float()
+
+    def _port(self, lm: Any, location: Location) -> Any:
+        return getattr(self._envoy(lm, location.module), location.port)
+
+    def _replace(self, lm: Any, location: Location, value: Any) -> None:
+        setattr(self._envoy(lm, location.module), location.port, value)
+
+    def _envoy(self, lm: Any, path: str) -> Any:
+        if path not in self._envoys:
+            envoy = lm
+            for name in path.split("."):
+                envoy = envoy[int(name)] if name.isdigit() else getattr(envoy, name)
+            self._envoys[path] = envoy
+        return self._envoys[path]
+

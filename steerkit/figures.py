@@ -1,0 +1,52 @@
+"""Pictures of results, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_TICKS = 80
+
+
+def along_tokens(tokens: Sequence[str], series: Sequence[Sequence[float]], labels: Sequence[str], unit: str) -> Figure:
+    """Numbers along a text, one line a series."""
+    figure, axes = _figure(width=min(4 + 0.16 * len(tokens), 16), height=3.2)
+    for values, label in zip(series, labels, strict=True):
+        axes.plot(range(len(values)), values, marker="o", markersize=3, linewidth=1, label=label)
+    axes.axhline(0, color="grey", linewidth=0.6)
+    if len(tokens) <= MOST_TICKS:
+        shown = [token.replace("\n", "⏎").replace("$", r"\$") for token in tokens]  # $ starts mathematics
+        axes.set_xticks(range(len(tokens)), shown, rotation=90, fontsize=7)
+    else:
+        axes.set_xlabel("token")
+    axes.set_ylabel(unit)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repetition: Sequence[float]) -> Figure:
+    """What a strength costs in fluency."""
+    figure, axes = _figure(width=5, height=3.2)
+    order = sorted(range(len(strengths)), key=lambda i: strengths[i])
+    across = [strengths[i] for i in order]
+    cost = [float("nan") if nats[i] is None else nats[i] for i in order]
+    lines = axes.plot(across, cost, marker="o", label="nats a token, unsteered model")
+    axes.set_xlabel("strength")
+    axes.set_ylabel("nats a token")
+    right = axes.twinx()
+    lines += right.plot(across, [repetition[i] for i in order], marker="s", color="grey", label="repeated 4-grams")
+    right.set_ylabel("share")
+    right.set_ylim(0, 1)
+    axes.legend(handles=lines, frameon=False, fontsize=8)
+    return figure
+
+
+def _figure(width: float, height: float):
+    # Figure rather than pyplot: nothing is kept alive, and a notebook shows it once.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
