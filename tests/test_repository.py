@@ -1,5 +1,6 @@
 """What the repository as a whole owes to those who clone, build or install it."""
 
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,16 @@ def test_constraints_name_public_versions_only() -> None:
     pins = [line for line in constraints if line and not line.startswith("#")]
     assert "torch==2.13.0" in pins
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+
+
+def test_lock_file_covers_every_platform() -> None:
+    # `npm ci` refuses a lock without the optional packages of the other platforms, which
+    # `npm install` leaves out where the registry lacks them.
+    packages = json.loads((ROOT / "js" / "package-lock.json").read_text())["packages"]
+    optional = {
+        name for entry in packages.values() for name in entry.get("optionalDependencies", {})
+    }
+    assert {name for name in optional if f"node_modules/{name}" not in packages} == set()
 
 
 def test_import_is_light() -> None:
