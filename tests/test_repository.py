@@ -93,8 +93,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp / "bin").mkdir()
     (tmp / "bin" / "sh").symlink_to("/bin/sh")  # npm runs the scripts of packages with it
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp / "dist"]
-        + [tmp / "source"],
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", tmp / "source"],
+        cwd=tmp,
         env={
             **os.environ,
             "PATH": str(tmp / "bin"),
@@ -104,7 +104,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         check=True,
     )
-    (built,) = (tmp / "dist").glob("*.whl")
+    (built,) = tmp.glob("*.whl")
     return built
 
 
