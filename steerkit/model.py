@@ -184,7 +184,9 @@ class Model:
                     rows[site][i] = activation.cpu()
         return {site: torch.stack(values).clone() for site, values in rows.items()}
 
-    def score(self, text: PromptLike, edits: EditsLike = (), *, prompt: PromptLike | None = None) -> Float[Tensor, " n"]:
+    def score(
+        self, text: PromptLike, edits: EditsLike = (), *, prompt: PromptLike | None = None
+    ) -> Float[Tensor, " n"]:
         """Log-probability in nats of each token of a given text, given all before it.
 
         Args:
@@ -402,7 +404,9 @@ class Model:
 
             live.emit = emit
             record = self._run_generate(live, [encoded] * len(enabled), [settings] * len(enabled), True)
-            runs = [self._finish(record, row, encoded, plans[row], settings, live.program) for row in range(len(enabled))]
+            runs = [
+                self._finish(record, row, encoded, plans[row], settings, live.program) for row in range(len(enabled))
+            ]
             return runs[0], runs[1] if baseline else None
 
         return Stream(self._turns, write, update)
@@ -481,7 +485,10 @@ class Model:
         columns = program.columns if len(plan) else ()
         read = [step[row].float().cpu() for step in record["coefficients"][: len(ids)]]
         # an edit that joined midway has no numbers from before
-        same = [step if len(step) == len(program.columns) else torch.full((len(program.columns),), torch.nan) for step in read]
+        same = [
+            step if len(step) == len(program.columns) else torch.full((len(program.columns),), torch.nan)
+            for step in read
+        ]
         coefficients = torch.stack(same).clone() if same and columns else torch.zeros(len(ids), len(columns))
         return Run(
             prompt=prompt,

@@ -112,7 +112,6 @@ class Program:
         is_special: For each id of the vocabulary, whether it is special.
     """
 
-
     stops: list[Stop]
     columns: tuple[Column, ...]
     enabled: Bool[Tensor, "rows edits"]
@@ -237,7 +236,9 @@ def compile_plan(
     readers = [Edit(target, "add", enabled=False) for target in read]
     strengths = [[*row, *(0.0 for _ in readers)] for row in strengths]
     entries = [
-        (site_map.check(site), index, edit) for index, edit in enumerate([*plan, *readers]) for site in edit.target.sites
+        (site_map.check(site), index, edit)
+        for index, edit in enumerate([*plan, *readers])
+        for site in edit.target.sites
     ]
     entries.sort(key=lambda entry: (entry[0].depth, entry[1] >= len(plan)))
 
@@ -286,8 +287,8 @@ def _site_program(
         length = len(edit.target.direction(site))
         if length != width:
             raise VectorError(
-                f"The vector {edit.target.label!r} is {length} wide at '{site}', where {site_map.name} is {width} wide. "
-                f"It was made for another model or another kind of site."
+                f"The vector {edit.target.label!r} is {length} wide at '{site}', where {site_map.name} has {width}. "
+                "It was made for another model or another kind of site."
             )
     directions = torch.stack([edit.target.direction(site) for edit in edits])
     norms = directions.norm(dim=-1)
@@ -337,4 +338,3 @@ def _refuse_dependent(site: Site, edits: list[Edit], directions: Float[Tensor, "
                 f"At '{site}' these edits ask for different values of directions that depend on each other: "
                 f"{'; '.join(named)}. Keep one of them, or let them act on different tokens."
             )
-

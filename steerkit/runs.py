@@ -231,5 +231,7 @@ class Sweep:
 def names(columns: tuple[Column, ...]) -> list[str]:
     """A heading for each column, with its site where labels alone would be ambiguous."""
     labels = [column.label for column in columns]
-    return [label if labels.count(label) == 1 else f"{label} @ {column.site}" for label, column in
-            zip(labels, columns, strict=True)]
+    return [
+        label if labels.count(label) == 1 else f"{label} @ {column.site}"
+        for label, column in zip(labels, columns, strict=True)
+    ]

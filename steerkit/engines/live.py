@@ -130,4 +130,3 @@ class Live:
                 envoy = envoy[int(name)] if name.isdigit() else getattr(envoy, name)
             self._envoys[path] = envoy
         return self._envoys[path]
-

@@ -40,9 +40,7 @@ class Sampling:
     use_cache: bool = True
 
 
-def choose(
-    logits: Float[Tensor, "rows vocabulary"], sampling: Sampling, position: int
-) -> Int[Tensor, " rows"]:
+def choose(logits: Float[Tensor, "rows vocabulary"], sampling: Sampling, position: int) -> Int[Tensor, " rows"]:
     """The next token of each row."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
