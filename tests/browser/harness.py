@@ -43,6 +43,7 @@ joy = sk.learn.mean_difference(
     [f"{{start}} {{bad}}" for start in starts for _, bad in feelings],
     sites=["0.resid_post"], label="happy")
 """
+CALM = "calm = sk.Vector({'1.resid_post': -joy['0.resid_post']}, 'calm')"
 PANEL = "panel = skw.SteeringPanel(model, [joy], prompt='One day, Mia')\npanel"
 
 
@@ -154,6 +155,13 @@ class Notebook:
 
     def command(self, name: str) -> None:
         self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => 1)", name)
+
+    def theme(self, name: str) -> None:
+        """Change to JupyterLab's `light` or `dark` theme."""
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => 1)",
+            f"JupyterLab {name.title()}",
+        )
 
     def run(self, *sources: str, wait: bool = True) -> None:
         """Put these cells in place of all but the first, and run them in turn."""

@@ -1,7 +1,9 @@
 """axe-core finds nothing against WCAG 2.2 AA, in light and in dark."""
 
+from collections.abc import Iterator
+
 import pytest
-from harness import PANEL, ROOT, Notebook, Panel
+from harness import CALM, PANEL, ROOT, Notebook, Panel
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -39,17 +41,15 @@ def check(panel: Panel) -> None:
 
 @pytest.fixture
 def panel(notebook: Notebook) -> Panel:
-    notebook.run("calm = sk.Vector({'1.resid_post': -joy['0.resid_post']}, 'calm')\n" + PANEL.replace("joy", "joy, calm"))
+    notebook.run(CALM, PANEL.replace("joy", "joy, calm"))
     return notebook.panel()
 
 
-@pytest.fixture(params=["Light", "Dark"])
-def theme(notebook: Notebook, request: pytest.FixtureRequest) -> str:
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => 1)"
-    if request.param == "Dark":
-        notebook.page.evaluate(change, "JupyterLab Dark")
-        request.addfinalizer(lambda: notebook.page.evaluate(change, "JupyterLab Light"))
-    return request.param.lower()
+@pytest.fixture(params=["light", "dark"])
+def theme(notebook: Notebook, request: pytest.FixtureRequest) -> Iterator[str]:
+    notebook.theme(request.param)
+    yield request.param
+    notebook.theme("light")
 
 
 def test_axe(notebook: Notebook, theme: str, panel: Panel) -> None:

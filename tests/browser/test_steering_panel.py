@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from harness import PANEL, Notebook, Panel, text
+from harness import CALM, PANEL, Notebook, Panel, text
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -225,8 +225,8 @@ def test_tokens_can_be_walked_along(notebook: Notebook, panel: Panel) -> None:
 @pytest.mark.parametrize("width", [1280, 900, 640])
 def test_fits_where_it_stands(notebook: Notebook, width: int) -> None:
     notebook.run(
-        "vectors = [joy, *(joy.__class__({'1.resid_post': joy['0.resid_post'] * k}, f'vector {k}') for k in (1, 2, 3))]\n"
-        "panel = skw.SteeringPanel(model, vectors, 'Once upon a time ' * 20, 200)\npanel"
+        CALM,
+        "panel = skw.SteeringPanel(model, [joy, calm, joy, calm], 'Once upon a time ' * 20, 200)\npanel",
     )
     panel = notebook.panel()
     panel.run.click()

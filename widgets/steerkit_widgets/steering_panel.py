@@ -160,6 +160,8 @@ class SteeringPanel(Widget):
         return Plan([v.add(s) for v, s in zip(self._vectors, strengths, strict=True)])
 
     def _answer(self, content: Any) -> None:
+        if not isinstance(content, dict):
+            raise ValueError(f"The page sent {content!r}, which is no message.")
         operation, rid = content.get("op"), content.get("rid")
         current = self._current
         if operation == "run" and isinstance(rid, str):
@@ -172,7 +174,7 @@ class SteeringPanel(Widget):
                 self._tell_all(current)
         elif operation == "pull" and current is not None:
             if current.rid == rid:
-                self.send(current.since({part: int(content["have"][part]) for part in PARTS}))
+                self.send(current.since(_have(content)))
             else:
                 self._tell_all(current)
         else:
@@ -295,6 +297,13 @@ def _count(n: float) -> str:
             return f"{n:.3g}{unit}"
         n /= 1000
     return f"{n:.3g}B"
+
+
+def _have(content: dict[str, Any]) -> dict[str, int]:
+    have = content.get("have")
+    if not isinstance(have, dict) or not all(isinstance(have.get(part), int) for part in PARTS):
+        raise ValueError(f"The page sent have={have!r}; a pull says how many items of each of {PARTS} it has.")
+    return {part: max(0, have[part]) for part in PARTS}
 
 
 def _shown(token: sk.Token | None) -> list[str]:
