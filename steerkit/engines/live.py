@@ -42,6 +42,7 @@ class Live:
         self.n_prompt = 0
         self.captured: dict[str, Tensor] = {}
         self._seen: list[Tensor] = []
+        self._shape = torch.Size()
         self._envoys: dict[str, Any] = {}
 
     def begin(
@@ -51,14 +52,14 @@ class Live:
         real: Bool[Tensor, "rows tokens"],
     ) -> None:
         """Say what the pass that starts now holds: several tokens, of which some may be new ones."""
-        self._seen = []
+        self._seen, self._shape = [], ids.shape
         if self.program.columns:
             self.program.to(ids.device)
             self.acts = mask(self.program, ids, generated, real)
 
     def begin_new(self, ids: Int[Tensor, "rows 1"]) -> None:
         """Say that the pass that starts now holds one new token a row."""
-        self._seen = []
+        self._seen, self._shape = [], ids.shape
         if self.program.columns:
             self.program.to(ids.device)
             self.acts = mask_new(self.program, ids)
@@ -82,8 +83,10 @@ class Live:
         for stop in self.program.stops:
             value = self._port(lm, stop.location)
             hidden = value[0] if isinstance(value, tuple) else value  # attention returns its weights beside
-            new = self._edit(lm, stop, hidden, kept)
-            if new is not hidden:
+            whole = hidden if hidden.ndim == 3 else hidden.unflatten(0, self._shape)  # OPT's MLP: tokens of all rows
+            new = self._edit(lm, stop, whole, kept)
+            if new is not whole:
+                new = new.view_as(hidden)
                 self._replace(lm, stop.location, (new, *value[1:]) if isinstance(value, tuple) else new)
 
     def _edit(self, lm: Any, stop: Stop, hidden: Tensor, kept: dict[str, Tensor]) -> Tensor:
@@ -125,8 +128,5 @@ class Live:
 
     def _envoy(self, lm: Any, path: str) -> Any:
         if path not in self._envoys:
-            envoy = lm
-            for name in path.split("."):
-                envoy = envoy[int(name)] if name.isdigit() else getattr(envoy, name)
-            self._envoys[path] = envoy
+            self._envoys[path] = lm.get(path)
         return self._envoys[path]
