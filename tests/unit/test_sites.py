@@ -139,7 +139,9 @@ CASES = {
     ),
     "phi": Case(
         hf.PhiForCausalLM,
-        hf.PhiConfig(**NEOX_CONFIG, partial_rotary_factor=0.5),
+        hf.PhiConfig(
+            **NEOX_CONFIG, rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 2 / 3}
+        ),
         projection="self_attn.dense",
         mlp_norm="input_layernorm",
         mlp_last="mlp.fc2",
