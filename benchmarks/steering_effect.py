@@ -22,17 +22,17 @@ from steerkit.demo import load_pairs
 PROMPT = "Once upon a time, there was a little girl named Lily. One day, she"
 # Feeling happy and showing it. Those that the pairs use are taken out below.
 HAPPY = """
-    amazing celebrate celebrated cheer cheered cheerful cheering cheers dance danced dancing delight delighted enjoy
-    enjoyed enjoying excited excitedly exciting fun giggle giggled giggles giggling glad happier happiest happily
-    happiness hooray hug hugged hugging hugs jolly joy joyful joyfully kiss kissed laugh laughed laughing laughs laughter
-    love loved lovely loves loving merry pleased proud proudly sang sing singing smile smiled smiles smiling thrilled
-    wonderful yay
-""".split()
+    amazing celebrate celebrated cheer cheered cheerful cheering cheers dance danced dancing delight
+    delighted enjoy enjoyed enjoying excited excitedly exciting fun giggle giggled giggles giggling
+    glad happier happiest happily happiness hooray hug hugged hugging hugs jolly joy joyful joyfully
+    kiss kissed laugh laughed laughing laughs laughter love loved lovely loves loving merry pleased
+    proud proudly sang sing singing smile smiled smiles smiling thrilled wonderful yay
+"""
 
 
 def unseen_words(texts: Sequence[str]) -> frozenset[str]:
     """Words of happiness that stand in none of the texts."""
-    return frozenset(HAPPY) - frozenset(words(" ".join(texts)))
+    return frozenset(HAPPY.split()) - frozenset(words(" ".join(texts)))
 
 
 def words(text: str) -> list[str]:
@@ -40,7 +40,9 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def measure(model: sk.Model, strength: float, n_seeds: int = 40, n_random: int = 10, max_new_tokens: int = 100) -> pd.DataFrame:
+def measure(
+    model: sk.Model, strength: float, n_seeds: int = 40, n_random: int = 10, max_new_tokens: int = 100
+) -> pd.DataFrame:
     """One row for the baseline, the direction and each random direction, added and taken away.
 
     Columns: `direction`, `sign`, `happy` (unseen words of happiness over all seeds), `nats` (nats a token of the new

@@ -49,6 +49,11 @@ class Step:
     previous_coefficients: Float[Tensor, " n_columns"] | None
 
     @property
+    def token_id(self) -> int | None:
+        """The steered token's id; None if that text has ended."""
+        return None if self.steered is None else self.steered.token_id
+
+    @property
     def text(self) -> str:
         """The steered token's text; empty if that text has ended or the token is special."""
         return "" if self.steered is None or self.steered.special else self.steered.text
