@@ -5,6 +5,8 @@
     ├── SiteError       a site that the model does not have
     ├── PromptError     a prompt that is empty, too long, or of an unknown form
     ├── VectorError     a vector with the wrong width, NaN, infinity, or no length
+    ├── DictionaryError a dictionary's file is missing, damaged, unsafe or of no known format
+    ├── FeatureError    a feature that the dictionary does not have
     ├── EditError       a strength, unit, operator or combination of edits that means nothing
     ├── SettingError    a setting of a run (tokens, temperature, top_p, seed) out of range
     └── EngineError     something the place where the model runs cannot do
@@ -31,6 +33,14 @@ class PromptError(SteerkitError, ValueError):
 
 class VectorError(SteerkitError, ValueError):
     """A vector with the wrong width, NaN, infinity, or no length."""
+
+
+class DictionaryError(SteerkitError, ValueError):
+    """A dictionary's file is missing, damaged, unsafe or of no known format."""
+
+
+class FeatureError(SteerkitError, LookupError):
+    """A feature that the dictionary does not have."""
 
 
 class EditError(SteerkitError, ValueError):

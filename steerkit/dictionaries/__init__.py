@@ -1,0 +1,1 @@
+"""Dictionaries of features: one representation for every published format."""

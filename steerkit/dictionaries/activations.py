@@ -1,0 +1,102 @@
+"""Activation functions of dictionaries: from pre-activations to feature activations.
+
+Local ones look at one feature at a time, so a few features can be read from a few encoder columns. The others rank all
+pre-activations of a token and need every one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ReLU:
+    """`max(p, 0)`."""
+
+    local: ClassVar[bool] = True
+
+    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+        return p.relu()
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """`p` itself: a direction read as it is (DiffMean, PCA, probes)."""
+
+    local: ClassVar[bool] = True
+
+    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+        return p
+
+
+@dataclass(frozen=True, eq=False)
+class JumpReLU:
+    """`max(p, 0) [p > threshold]`, strictly (Rajamanoharan et al. 2024)."""
+
+    threshold: Float[Tensor, " n_features"]
+    local: ClassVar[bool] = True
+
+    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+        return torch.where(p > self.threshold[features], p.relu(), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """`[p + b_gate > 0] max(exp(r_mag) p + b_mag, 0)` (Rajamanoharan et al. 2024a); `p` comes without a bias."""
+
+    b_gate: Float[Tensor, " n_features"]
+    r_mag: Float[Tensor, " n_features"]
+    b_mag: Float[Tensor, " n_features"]
+    local: ClassVar[bool] = True
+
+    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+        magnitude = (p * self.r_mag[features].exp() + self.b_mag[features]).relu()
+        return torch.where(p + self.b_gate[features] > 0, magnitude, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The `k` largest of a token's pre-activations; the rest 0 (Gao et al. 2024).
+
+    Attributes:
+        k: How many.
+        relu: Whether negative ones among them become 0.
+        by_magnitude: Rank by absolute value, and keep signs.
+        weight: Rank by `p * weight` instead of `p`.
+    """
+
+    k: int
+    relu: bool = True
+    by_magnitude: bool = False
+    weight: Float[Tensor, " n_features"] | None = None
+    local: ClassVar[bool] = False
+
+    def __call__(self, p: Float[Tensor, "*tokens n_features"], features: slice | list[int]) -> Tensor:
+        ranked = p if self.weight is None else p * self.weight
+        kept = (ranked.abs() if self.by_magnitude else ranked).topk(min(self.k, p.shape[-1]), sorted=False).indices
+        values = p.gather(-1, kept)
+        values = values if self.by_magnitude or not self.relu else values.relu()
+        return torch.zeros_like(p).scatter_(-1, kept, values)[..., features]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupMax:
+    """The largest of each of `k` contiguous blocks of features, if positive; the rest 0 (EleutherAI sparsify)."""
+
+    k: int
+    local: ClassVar[bool] = False
+
+    def __call__(self, p: Float[Tensor, "*tokens n_features"], features: slice | list[int]) -> Tensor:
+        blocks = p.relu().unflatten(-1, (self.k, -1))
+        values, kept = blocks.max(-1, keepdim=True)
+        return torch.zeros_like(blocks).scatter_(-1, kept, values).flatten(-2)[..., features]
+
+
+Activation: TypeAlias = ReLU | Linear | JumpReLU | Gated | TopK | GroupMax

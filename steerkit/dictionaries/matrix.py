@@ -1,0 +1,162 @@
+"""Weight matrices that stay on disk until rows or columns of them are asked for.
+
+A dictionary of 65,536 features over 8,192 dimensions holds a gigabyte; steering one feature needs a row and a column of
+it. Rows and columns are read by positioned reads: a memory map of a row-major matrix would draw in every page for one
+column.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class Matrix(ABC):
+    """A matrix of floating-point numbers that gives out parts of itself in float32.
+
+    Attributes:
+        shape: Rows and columns.
+    """
+
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def rows(self, index: Sequence[int]) -> Float[Tensor, "k columns"]:
+        """Some rows."""
+
+    @abstractmethod
+    def columns(self, index: Sequence[int]) -> Float[Tensor, "rows k"]:
+        """Some columns."""
+
+    @abstractmethod
+    def block(self, start: int, stop: int) -> Float[Tensor, "k columns"]:
+        """The rows from `start` to `stop`."""
+
+    def whole(self) -> Float[Tensor, "rows columns"]:
+        """All of it."""
+        return self.block(0, self.shape[0])
+
+    @property
+    def T(self) -> Matrix:  # noqa: N802  # as tensors have it
+        """The transpose, without moving anything."""
+        return Transposed(self)
+
+    def scaled(
+        self, rows: Float[Tensor, " rows"] | None = None, columns: Float[Tensor, " columns"] | None = None
+    ) -> Matrix:
+        """Each row and column times a number."""
+        return Scaled(self, rows, columns)
+
+
+class InMemory(Matrix):
+    """A matrix that is a tensor already.
+
+    Example:
+        >>> InMemory(torch.tensor([[1.0, 2.0], [3.0, 4.0]])).T.rows([1])
+        tensor([[2., 4.]])
+    """
+
+    def __init__(self, values: Float[Tensor, "rows columns"]) -> None:
+        self._values = values
+        self.shape = tuple(values.shape)
+
+    def rows(self, index: Sequence[int]) -> Tensor:
+        return self._values[list(index)].float()
+
+    def columns(self, index: Sequence[int]) -> Tensor:
+        return self._values[:, list(index)].float()
+
+    def block(self, start: int, stop: int) -> Tensor:
+        return self._values[start:stop].float()
+
+
+class OnDisk(Matrix):
+    """A row-major matrix at a place in a file.
+
+    Args:
+        path: The file.
+        offset: First byte of the matrix.
+        shape: Rows and columns.
+        dtype: Type of its numbers, little-endian.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], offset: int, shape: tuple[int, int], dtype: torch.dtype) -> None:
+        self.path, self._offset, self.shape, self._dtype = Path(path), offset, shape, dtype
+
+    def rows(self, index: Sequence[int]) -> Tensor:
+        width = self.shape[1] * self._dtype.itemsize
+        return self._read([row * width for row in index], width).reshape(len(index), self.shape[1])
+
+    def columns(self, index: Sequence[int]) -> Tensor:
+        size, (n_rows, width) = self._dtype.itemsize, self.shape
+        starts = [(row * width + column) * size for column in index for row in range(n_rows)]
+        return self._read(starts, size).reshape(len(index), n_rows).T.contiguous()
+
+    def block(self, start: int, stop: int) -> Tensor:
+        width = self.shape[1] * self._dtype.itemsize
+        return self._read([start * width], (stop - start) * width).reshape(stop - start, self.shape[1])
+
+    def _read(self, starts: Sequence[int], size: int) -> Tensor:
+        data = bytearray(len(starts) * size)
+        view = memoryview(data)
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            for i, start in enumerate(starts):
+                part = view[i * size : (i + 1) * size]
+                done = 0
+                while done < size:  # a read may give less than asked for, above 2 GiB always
+                    got = os.preadv(file, [part[done:]], self._offset + start + done)
+                    if not got:
+                        raise EOFError(f"'{self.path}' ended within a weight matrix; it is incomplete.")
+                    done += got
+        finally:
+            os.close(file)
+        return torch.frombuffer(data, dtype=self._dtype).float() if data else torch.empty(0)
+
+
+class Transposed(Matrix):
+    """A matrix seen with rows for columns."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self.shape = (matrix.shape[1], matrix.shape[0])
+
+    def rows(self, index: Sequence[int]) -> Tensor:
+        return self._matrix.columns(index).T
+
+    def columns(self, index: Sequence[int]) -> Tensor:
+        return self._matrix.rows(index).T
+
+    def block(self, start: int, stop: int) -> Tensor:
+        return self._matrix.whole()[:, start:stop].T
+
+    @property
+    def T(self) -> Matrix:  # noqa: N802
+        return self._matrix
+
+
+class Scaled(Matrix):
+    """A matrix with each row and column times a number."""
+
+    def __init__(self, matrix: Matrix, rows: Tensor | None, columns: Tensor | None) -> None:
+        self._matrix, self.shape = matrix, matrix.shape
+        self._rows = torch.ones(matrix.shape[0]) if rows is None else rows.float()
+        self._columns = torch.ones(matrix.shape[1]) if columns is None else columns.float()
+
+    def rows(self, index: Sequence[int]) -> Tensor:
+        return self._matrix.rows(index) * self._rows[list(index), None] * self._columns
+
+    def columns(self, index: Sequence[int]) -> Tensor:
+        return self._matrix.columns(index) * self._rows[:, None] * self._columns[list(index)]
+
+    def block(self, start: int, stop: int) -> Tensor:
+        return self._matrix.block(start, stop) * self._rows[start:stop, None] * self._columns
