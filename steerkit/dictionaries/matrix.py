@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -69,12 +70,15 @@ class InMemory(Matrix):
         self._values = values
         self.shape = tuple(values.shape)
 
+    @override
     def rows(self, index: Sequence[int]) -> Tensor:
         return self._values[list(index)].float()
 
+    @override
     def columns(self, index: Sequence[int]) -> Tensor:
         return self._values[:, list(index)].float()
 
+    @override
     def block(self, start: int, stop: int) -> Tensor:
         return self._values[start:stop].float()
 
@@ -92,15 +96,18 @@ class OnDisk(Matrix):
     def __init__(self, path: str | os.PathLike[str], offset: int, shape: tuple[int, int], dtype: torch.dtype) -> None:
         self.path, self._offset, self.shape, self._dtype = Path(path), offset, shape, dtype
 
+    @override
     def rows(self, index: Sequence[int]) -> Tensor:
         width = self.shape[1] * self._dtype.itemsize
         return self._read([row * width for row in index], width).reshape(len(index), self.shape[1])
 
+    @override
     def columns(self, index: Sequence[int]) -> Tensor:
         size, (n_rows, width) = self._dtype.itemsize, self.shape
         starts = [(row * width + column) * size for column in index for row in range(n_rows)]
         return self._read(starts, size).reshape(len(index), n_rows).T.contiguous()
 
+    @override
     def block(self, start: int, stop: int) -> Tensor:
         width = self.shape[1] * self._dtype.itemsize
         return self._read([start * width], (stop - start) * width).reshape(stop - start, self.shape[1])
@@ -130,16 +137,20 @@ class Transposed(Matrix):
         self._matrix = matrix
         self.shape = (matrix.shape[1], matrix.shape[0])
 
+    @override
     def rows(self, index: Sequence[int]) -> Tensor:
         return self._matrix.columns(index).T
 
+    @override
     def columns(self, index: Sequence[int]) -> Tensor:
         return self._matrix.rows(index).T
 
+    @override
     def block(self, start: int, stop: int) -> Tensor:
         return self._matrix.whole()[:, start:stop].T
 
     @property
+    @override
     def T(self) -> Matrix:  # noqa: N802
         return self._matrix
 
@@ -152,11 +163,14 @@ class Scaled(Matrix):
         self._rows = torch.ones(matrix.shape[0]) if rows is None else rows.float()
         self._columns = torch.ones(matrix.shape[1]) if columns is None else columns.float()
 
+    @override
     def rows(self, index: Sequence[int]) -> Tensor:
         return self._matrix.rows(index) * self._rows[list(index), None] * self._columns
 
+    @override
     def columns(self, index: Sequence[int]) -> Tensor:
         return self._matrix.columns(index) * self._rows[:, None] * self._columns[list(index)]
 
+    @override
     def block(self, start: int, stop: int) -> Tensor:
         return self._matrix.block(start, stop) * self._rows[start:stop, None] * self._columns
