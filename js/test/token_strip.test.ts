@@ -48,10 +48,10 @@ describe("a strip", () => {
     });
     expect(words().map((word) => word.className)).toEqual(["sk-pos", "sk-neg", "", ""]);
     expect(words().map((word) => word.style.getPropertyValue("--a"))).toEqual([
-      "1.000",
-      "0.500",
-      "0.000",
-      "0.000",
+      "1.00",
+      "0.50",
+      "0.00",
+      "0.00",
     ]);
   });
 

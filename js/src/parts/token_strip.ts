@@ -24,6 +24,7 @@ interface Item {
   word: HTMLElement;
   after: Text;
   text: string;
+  look: string;
 }
 
 /**
@@ -52,7 +53,7 @@ export function tokenStrip(
     const word = element.appendChild(document.createElement("span"));
     const after = element.appendChild(document.createTextNode(""));
     list.append(element);
-    const item = { element, before, word, after, text: "" };
+    const item = { element, before, word, after, text: "", look: "" };
     items.push(item);
     return item;
   };
@@ -64,6 +65,13 @@ export function tokenStrip(
     item.before.data = before;
     item.word.textContent = word;
     item.after.data = after;
+  };
+  const paint = (item: Item, classes: string, share: number) => {
+    const look = `${classes} ${share.toFixed(2)}`;
+    if (item.look === look) return;
+    item.look = look;
+    item.word.className = classes;
+    item.word.style.setProperty("--a", share.toFixed(2));
   };
   const walkTo = (index: number) => {
     const item = items[index];
@@ -123,14 +131,14 @@ export function tokenStrip(
       tokens.forEach((text, index) => {
         const item = items[index] ?? add();
         write(item, text);
-        item.element.tabIndex = index === current ? 0 : -1;
         const other = against?.tokens[index];
         const differs = other === undefined ? against?.whole : other !== text;
         const value = coefficients[index]?.[column] ?? 0;
-        item.word.className =
-          (value > 0 ? "sk-pos" : value < 0 ? "sk-neg" : "") + (differs ? " sk-differs" : "");
-        item.word.style.setProperty("--a", (Math.abs(value) / (scale || 1)).toFixed(3));
+        const sign = value > 0 ? "sk-pos" : value < 0 ? "sk-neg" : "";
+        paint(item, sign + (differs ? " sk-differs" : ""), Math.abs(value) / (scale || 1));
       });
+      const stop = items[current]?.element;
+      if (stop && stop.tabIndex !== 0) stop.tabIndex = 0;
       // Drawn by the style sheet: not part of the text that is read, copied or searched.
       ghost.dataset.text = tail.join("");
     },

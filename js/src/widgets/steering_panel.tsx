@@ -91,8 +91,9 @@ function SteeringPanel({ model, session, signal }: Props) {
             onTint={() => setActive(index)}
             onMove={(strength) => {
               setActive(index);
-              write("strengths", strengths.with(index, strength));
-              session.move();
+              model.set("strengths", strengths.with(index, strength));
+              session.move(); // the request first: it brings the strengths along
+              model.save_changes();
             }}
           />
         ))}
