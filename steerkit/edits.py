@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
 
 OPERATORS = ("add", "set", "scale", "ablate")
-UNITS = ("raw", "residual", "norm")
+UNITS = ("raw", "max", "residual", "norm")
 UNITLESS = ("scale", "ablate")
 
 
@@ -79,7 +79,8 @@ class Edit:
         target: What is steered.
         operator: One of `add`, `set`, `scale`, `ablate`.
         strength: A finite number. Ignored by `ablate`.
-        unit: `raw`: multiples of the target's direction as it stands. `residual`: length of what is written, in units
+        unit: `raw`: multiples of the target's direction as it stands. `max`: multiples of the feature's maximum
+            activation, published or calibrated. `residual`: length of what is written, in units
             of the activation. `norm`: the same as a fraction of each token's own activation norm.
         where: The tokens on which it acts.
         enabled: Whether it acts at all.

@@ -7,23 +7,19 @@ Shapes: `rows` of a batch, `tokens` of one forward pass, `edits` as columns (one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.edits import Edit, Plan, Target
-from steerkit.errors import EditError, VectorError
-from steerkit.sites import Location, Site, SiteMap
+from steerkit.dictionaries.encoder import Encoder
+from steerkit.sites import Location, Site
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
-
-# Cosine Gram matrices with a smaller eigenvalue count as linearly dependent: float32 cannot tell them apart.
-DEPENDENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,43 +38,76 @@ class Column:
 
 
 @dataclass
-class SiteProgram:
-    """What happens at one site. All edits read the incoming activation; their differences add up.
+class Group:
+    """Edits at one site whose coefficients are read together: vectors, or features of one dictionary.
 
     Attributes:
-        columns: The program's columns that stand at this site.
+        columns: The program's columns that they are.
         directions: What is written, one row an edit.
-        readers: What coefficients are read with: `x @ readers.T`.
         gain, shift: The operator as `c' = gain * c + shift`, a number for each row of the batch and edit.
         by_norm: Which shifts are multiples of the token's own norm.
+        by_length: Which shifts are lengths in units of the activation.
         additive: Which edits write their shift whatever the coefficient is.
-        gram: Coefficient of each direction along each reader, in float64.
-        location: Where the site's activation stands.
+        readers: For vectors, what coefficients are read with: `x @ readers.T`.
+        gram: For vectors, the coefficient of each direction along each reader, in float64.
+        encoder: For features, what reads them where they are written.
+        elsewhere: For features that are read at another site, the key under which their coefficients lie.
     """
 
     columns: slice
     directions: Float[Tensor, "edits width"]
-    readers: Float[Tensor, "edits width"]
     gain: Float[Tensor, "rows edits"]
     shift: Float[Tensor, "rows edits"]
     by_norm: Bool[Tensor, " edits"]
+    by_length: Bool[Tensor, " edits"]
     additive: Bool[Tensor, " edits"]
-    gram: Float[Tensor, "edits edits"]
-    location: Location
+    readers: Float[Tensor, "edits width"] | None = None
+    gram: Float[Tensor, "edits edits"] | None = None
+    encoder: Encoder | None = None
+    elsewhere: int | None = None
     solved: bool = field(init=False)
     normed: bool = field(init=False)
     only_adds: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.only_adds = bool(self.additive.all())
-        self.solved = int((~self.additive).sum()) > 1
+        self.solved = self.gram is not None and int((~self.additive).sum()) > 1
         self.normed = bool(self.by_norm.any())
 
     def to(self, device: torch.device) -> None:
         """Move every tensor to a device, in place."""
-        for name, value in vars(self).items():
-            if isinstance(value, torch.Tensor):
-                setattr(self, name, value.to(device))
+        if self.directions.device != device:
+            for name, value in vars(self).items():
+                if isinstance(value, torch.Tensor | Encoder):
+                    setattr(self, name, value.to(device))
+
+
+@dataclass
+class SiteProgram:
+    """What happens at one site. All edits read the incoming activation; their differences add up.
+
+    Attributes:
+        location: Where the site's activation stands.
+        groups: The edits.
+    """
+
+    location: Location
+    groups: list[Group] = field(default_factory=list)
+
+
+@dataclass
+class Read:
+    """Features that are read at one site and written at another.
+
+    Attributes:
+        key: Under which their coefficients are kept.
+        encoder: What reads them.
+        location: Where the site's activation stands.
+    """
+
+    key: int
+    encoder: Encoder
+    location: Location
 
 
 @dataclass
@@ -89,6 +118,7 @@ class Stop:
         location: The place.
         depth: Sorts stops in the order in which a forward pass reaches them.
         sites: The sites edited there, in the order of depth.
+        reads: What is read there to be written elsewhere, after the edits there.
         captured: Sites whose activations are kept, each after the edits there.
         kept: Whether what stands there is needed again later in the layer.
     """
@@ -96,6 +126,7 @@ class Stop:
     location: Location
     depth: tuple[int, int]
     sites: list[SiteProgram] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
     captured: list[tuple[Site, Location]] = field(default_factory=list)
     kept: bool = False
 
@@ -160,36 +191,49 @@ def _reachable(program: Program, ids: Tensor) -> Tensor:
 
 
 def change(
-    site: SiteProgram,
+    group: Group,
     x: Float[Tensor, "rows tokens width"],
     acts: Bool[Tensor, "rows tokens edits"],
+    elsewhere: Mapping[int, tuple[Tensor, Tensor | None]] = MappingProxyType({}),
 ) -> tuple[Float[Tensor, "rows tokens width"], Float[Tensor, "rows tokens edits"]]:
-    """What the edits at a site add to its activation.
+    """What the edits of a group add to a site's activation.
 
     Args:
-        site: The edits.
+        group: The edits.
         x: The incoming activation, in float32.
         acts: The tokens on which each of them acts.
+        elsewhere: By key, coefficients that were read at another site, and the scale of their tokens.
 
     Returns:
         The difference, exactly 0 where no edit acts or each is at its identity, and the coefficients as read.
     """
-    coefficients = x @ site.readers.T
-    shift = site.shift[:, None]
-    if site.normed:
-        shift = torch.where(site.by_norm, shift * x.norm(dim=-1, keepdim=True), shift)
-    if site.only_adds:
+    scale = None  # of the token, by which a normalising dictionary multiplies what it writes
+    if group.readers is not None:
+        coefficients = x @ group.readers.T
+    elif group.encoder is not None:
+        normalised, scale, _ = group.encoder.normalise(x)
+        coefficients = group.encoder.activate(normalised)
+    else:
+        coefficients, scale = elsewhere[group.elsewhere]
+    shift = group.shift[:, None]
+    if group.normed:
+        shift = torch.where(group.by_norm, shift * x.norm(dim=-1, keepdim=True), shift)
+    if scale is not None:
+        shift = torch.where(group.by_length, shift / scale, shift)
+    if group.only_adds:
         wanted = shift
     else:
-        wanted = torch.where(site.additive, shift, (site.gain[:, None] - 1) * coefficients + shift)
+        wanted = torch.where(group.additive, shift, (group.gain[:, None] - 1) * coefficients + shift)
     amounts = torch.where(acts, wanted, 0.0)
-    if site.solved:
-        amounts = solve(site, amounts, acts)
-    return amounts @ site.directions, coefficients
+    if group.solved:
+        amounts = solve(group, amounts, acts)
+    if scale is not None:
+        amounts = amounts * scale
+    return amounts @ group.directions, coefficients
 
 
 def solve(
-    site: SiteProgram,
+    group: Group,
     amounts: Float[Tensor, "rows tokens edits"],
     acts: Bool[Tensor, "rows tokens edits"],
 ) -> Float[Tensor, "rows tokens edits"]:
@@ -197,144 +241,7 @@ def solve(
 
     Directions are not orthogonal: writing along one moves the coefficients of the others. Additive edits go on top.
     """
-    joint = acts & ~site.additive
+    joint = acts & ~group.additive
     both = joint[..., :, None] & joint[..., None, :]
-    system = torch.where(both, site.gram, 0.0) + torch.diag_embed((~joint).to(site.gram.dtype))
-    return torch.linalg.solve(system, amounts.to(site.gram.dtype)[..., None])[..., 0].to(amounts.dtype)
-
-
-def compile_plan(
-    plan: Plan,
-    site_map: SiteMap,
-    model: torch.nn.Module,
-    is_special: Bool[Tensor, " vocabulary"],
-    strengths: Sequence[Sequence[float]] | None = None,
-    enabled: Sequence[bool] = (True,),
-    read: Sequence[Target] = (),
-    capture: Sequence[Site] = (),
-) -> Program:
-    """Turn a plan into a program.
-
-    Args:
-        plan: The plan.
-        site_map: The model's sites.
-        model: The model, for widths and norms. Not kept.
-        is_special: For each id of the vocabulary, whether it is special.
-        strengths: For each row of the batch, the strength of each edit in place of the plan's own.
-        enabled: For each row of the batch, whether the plan acts there.
-        read: Targets to be read only, at each site after the plan's edits there. Their columns count on from the
-            plan's last edit.
-        capture: Sites whose activations are to be kept, as they leave the last edit at that place.
-
-    Raises:
-        SiteError: The model has no such site.
-        VectorError: A direction's width does not fit the site, or it has no length where one is needed.
-        EditError: Non-additive edits that depend linearly on each other act on the same tokens.
-    """
-    rows = len(enabled)
-    strengths = [[edit.strength for edit in plan]] * rows if strengths is None else strengths
-    readers = [Edit(target, "add", enabled=False) for target in read]
-    strengths = [[*row, *(0.0 for _ in readers)] for row in strengths]
-    entries = [
-        (site_map.check(site), index, edit)
-        for index, edit in enumerate([*plan, *readers])
-        for site in edit.target.sites
-    ]
-    entries.sort(key=lambda entry: (entry[0].depth, entry[1] >= len(plan)))
-
-    stops: dict[tuple[str, str], Stop] = {}
-    for (site, _), members in groupby(enumerate(entries), lambda item: (item[1][0], item[1][1] >= len(plan))):
-        here = list(members)
-        columns = slice(here[0][0], here[-1][0] + 1)
-        part = _site_program(site, [(index, edit) for _, (_, index, edit) in here], columns, strengths, site_map, model)
-        _stop_at(stops, site, site_map).sites.append(part)
-    for site in map(site_map.check, capture):
-        _stop_at(stops, site, site_map).captured.append((site, site_map.locate(site)))
-    edits = [entry[2] for entry in entries]
-    return Program(
-        stops=sorted(stops.values(), key=lambda stop: stop.depth),
-        columns=tuple(Column(index, edit.target.label, site) for site, index, edit in entries),
-        enabled=torch.tensor([[on and edit.enabled for edit in edits] for on in enabled], dtype=torch.bool).reshape(
-            rows, len(edits)
-        ),
-        prompt=torch.tensor([edit.where.prompt for edit in edits], dtype=torch.bool),
-        generated=torch.tensor([edit.where.generated for edit in edits], dtype=torch.bool),
-        special=torch.tensor([edit.where.special for edit in edits], dtype=torch.bool),
-        is_special=is_special,
-    )
-
-
-def _stop_at(stops: dict[tuple[str, str], Stop], site: Site, site_map: SiteMap) -> Stop:
-    location = site_map.locate(site)
-    if location.added_to is not None:
-        _stop_at(stops, Site(site.layer, "resid_pre"), site_map).kept = True
-    stop = stops.setdefault((location.module, location.port), Stop(location, site.depth))
-    stop.depth = min(stop.depth, site.depth)
-    return stop
-
-
-def _site_program(
-    site: Site,
-    members: list[tuple[int, Edit]],
-    columns: slice,
-    strengths: Sequence[Sequence[float]],
-    site_map: SiteMap,
-    model: torch.nn.Module,
-) -> SiteProgram:
-    edits = [edit for _, edit in members]
-    width = site_map.width(model, site)
-    for edit in edits:
-        length = len(edit.target.direction(site))
-        if length != width:
-            raise VectorError(
-                f"The vector {edit.target.label!r} is {length} wide at '{site}', where {site_map.name} has {width}. "
-                "It was made for another model or another kind of site."
-            )
-    directions = torch.stack([edit.target.direction(site) for edit in edits])
-    norms = directions.norm(dim=-1)
-    for edit, norm in zip(edits, norms.tolist(), strict=True):
-        if norm == 0 and (edit.operator != "add" or edit.unit != "raw"):
-            raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")
-    additive = torch.tensor([edit.operator == "add" for edit in edits])
-    readers = directions / norms.square().clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-    gram = readers.double() @ directions.double().T
-    _refuse_dependent(site, edits, directions)
-
-    # raw strengths count directions; the other units count lengths, so they are divided by the direction's own
-    per_unit = [1.0 if edit.unit == "raw" else 1 / norm for edit, norm in zip(edits, norms.tolist(), strict=True)]
-    gain, shift = torch.zeros(len(strengths), len(edits)), torch.zeros(len(strengths), len(edits))
-    for row, values in enumerate(strengths):
-        for position, (index, edit) in enumerate(members):
-            if edit.operator == "scale":
-                gain[row, position] = values[index]
-            elif edit.operator in ("add", "set"):
-                shift[row, position] = values[index] * per_unit[position]
-    return SiteProgram(
-        columns=columns,
-        directions=directions,
-        readers=readers,
-        gain=gain,
-        shift=shift,
-        by_norm=torch.tensor([edit.unit == "norm" for edit in edits]),
-        additive=additive,
-        gram=gram,
-        location=site_map.locate(site),
-    )
-
-
-def _refuse_dependent(site: Site, edits: list[Edit], directions: Float[Tensor, "edits width"]) -> None:
-    for phase in ("prompt", "generated"):
-        joint = [
-            i for i, edit in enumerate(edits) if edit.operator != "add" and edit.enabled and getattr(edit.where, phase)
-        ]
-        if len(joint) < 2:
-            continue
-        units = torch.nn.functional.normalize(directions[joint].double(), dim=-1)
-        smallest, vectors = torch.linalg.eigh(units @ units.T)
-        if smallest[0] < DEPENDENT:
-            share = vectors[:, 0].abs()
-            named = [str(edits[i]) for i, part in zip(joint, share.tolist(), strict=True) if part > 0.1]
-            raise EditError(
-                f"At '{site}' these edits ask for different values of directions that depend on each other: "
-                f"{'; '.join(named)}. Keep one of them, or let them act on different tokens."
-            )
+    system = torch.where(both, group.gram, 0.0) + torch.diag_embed((~joint).to(group.gram.dtype))
+    return torch.linalg.solve(system, amounts.to(group.gram.dtype)[..., None])[..., 0].to(amounts.dtype)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from steerkit.compiling import compile_plan
 from steerkit.edits import Plan, Target
 from steerkit.engines import passes, tracing
 from steerkit.engines.live import Live
 from steerkit.engines.sampling import Sampling
 from steerkit.errors import EngineError, PromptError
-from steerkit.program import Column, Program, compile_plan
+from steerkit.program import Column, Program
 from steerkit.runs import Run, Settings
 from steerkit.sites import Site, SiteMap
 from steerkit.streams import Pace, Step, Token, Turns

@@ -6,8 +6,8 @@ pre-activations of a token and need every one of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
 
 import torch
 
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class _OnDevice:
+    def to(self, device: torch.device) -> Self:
+        """The same with its tensors on a device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, torch.Tensor)})
+
+
 @dataclass(frozen=True, eq=False)
-class ReLU:
+class ReLU(_OnDevice):
     """`max(p, 0)`."""
 
     local: ClassVar[bool] = True
@@ -27,7 +34,7 @@ class ReLU:
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class Linear(_OnDevice):
     """`p` itself: a direction read as it is (DiffMean, PCA, probes)."""
 
     local: ClassVar[bool] = True
@@ -37,7 +44,7 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class JumpReLU:
+class JumpReLU(_OnDevice):
     """`max(p, 0) [p > threshold]`, strictly (Rajamanoharan et al. 2024)."""
 
     threshold: Float[Tensor, " n_features"]
@@ -48,7 +55,7 @@ class JumpReLU:
 
 
 @dataclass(frozen=True, eq=False)
-class Gated:
+class Gated(_OnDevice):
     """`[p + b_gate > 0] max(exp(r_mag) p + b_mag, 0)` (Rajamanoharan et al. 2024a); `p` comes without a bias."""
 
     b_gate: Float[Tensor, " n_features"]
@@ -62,7 +69,7 @@ class Gated:
 
 
 @dataclass(frozen=True, eq=False)
-class TopK:
+class TopK(_OnDevice):
     """The `k` largest of a token's pre-activations; the rest 0 (Gao et al. 2024).
 
     Attributes:
@@ -87,7 +94,7 @@ class TopK:
 
 
 @dataclass(frozen=True, eq=False)
-class GroupMax:
+class GroupMax(_OnDevice):
     """The largest of each of `k` contiguous blocks of features, if positive; the rest 0 (EleutherAI sparsify)."""
 
     k: int

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit.dictionaries.codes import Codes
+from steerkit.dictionaries.encoder import Encoder
+from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.parts import Parts
 from steerkit.errors import DictionaryError, FeatureError, VectorError
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 # Bytes of dense pre-activations that encoding holds at once; small enough to stay near the processor's caches.
 BUDGET = 64 * 2**20
-LAYER_NORM_EPS = 1e-5  # OpenAI's sparse_autoencoder and SAELens, outside the root
 
 
 class Dictionary:
@@ -71,17 +72,16 @@ class Dictionary:
             DictionaryError: The dictionary can only be written, having no encoder.
             VectorError: `x` has another width.
         """
-        flat, scale, shift = self._normalised(x)
+        encoder = self.encoder().to(x.device)
+        flat, scale, shift = encoder.normalise(self._flat(x))
         step = max(1, budget // (4 * self.n_features))
         starts, features, values = [torch.zeros(1, dtype=torch.long, device=flat.device)], [], []
         for start in range(0, len(flat), step):
-            active = self._activate(flat[start : start + step], slice(None))
+            active = encoder.activate(flat[start : start + step])
             tokens, found = active.nonzero(as_tuple=True)
-            counts = torch.bincount(tokens, minlength=len(active))
-            starts.append(counts.cumsum(0) + starts[-1][-1])
+            starts.append(torch.bincount(tokens, minlength=len(active)).cumsum(0) + starts[-1][-1])
             features.append(found.int())
             values.append(active[tokens, found])
-        skipped = None if self.parts.W_skip is None else flat @ self.parts.W_skip.to(flat)
         return Codes(
             shape=(*x.shape[:-1], self.n_features),
             starts=torch.cat(starts),
@@ -89,7 +89,7 @@ class Dictionary:
             values=torch.cat(values) if values else torch.empty(0, device=flat.device),
             scale=scale,
             shift=shift,
-            skipped=skipped,
+            skipped=None if self.parts.W_skip is None else flat @ self.parts.W_skip.to(flat),
         )
 
     def encode_features(self, x: Float[Tensor, "*tokens d_in"], features: Sequence[int]) -> Float[Tensor, "*tokens k"]:
@@ -102,9 +102,35 @@ class Dictionary:
             DictionaryError: The dictionary has no encoder.
             VectorError: `x` has another width.
         """
-        wanted = [self._checked(index) for index in features]
-        flat, _, _ = self._normalised(x)
-        return self._activate(flat, wanted).reshape(*x.shape[:-1], len(wanted))
+        encoder = self.encoder([self._checked(index) for index in features]).to(x.device)
+        return encoder(self._flat(x)).reshape(*x.shape[:-1], len(features))
+
+    def encoder(self, features: Sequence[int] | None = None) -> Encoder:
+        """The encoder, for all features or for a few.
+
+        Raises:
+            DictionaryError: The dictionary has none.
+        """
+        parts = self.parts
+        if parts.W_enc is None:
+            raise DictionaryError(f"{self.name} has no encoder: its features can be written but not read.")
+        few = features is not None and parts.activation.local
+        if few:
+            W_enc = parts.W_enc.columns(list(features))
+        else:
+            if self._W_enc is None:
+                self._W_enc = parts.W_enc.whole()
+            W_enc = self._W_enc
+        bias = torch.zeros(self.n_features) if parts.b_enc is None else parts.b_enc
+        return Encoder(
+            W_enc=W_enc,
+            b_enc=bias[list(features)] if few else bias,
+            activation=parts.activation,
+            features=slice(None) if features is None else list(features),
+            b_pre=parts.b_pre,
+            normalisation=parts.normalisation,
+            centred=parts.centred,
+        )
 
     def decode(self, codes: Codes) -> Float[Tensor, "*tokens d_out"]:
         """What the active features make together."""
@@ -128,53 +154,42 @@ class Dictionary:
             made = made + codes.shift
         return made.reshape(*codes.shape[:-1], self.d_out)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.n_features))
+    def __getitem__(self, feature: int | str) -> Feature:
+        """A feature by index, or by label where one alone bears it.
+
+        Raises:
+            FeatureError: There is no such feature, or several bear the label.
+        """
+        if not isinstance(feature, str):
+            return Feature(self, self._checked(feature))
+        found = [index for index, label in self.parts.labels.items() if label == feature]
+        if len(found) != 1:
+            listed = f"; they are {', '.join(map(str, found[:5]))}" if found else ""
+            raise FeatureError(f"{len(found)} features of {self.name} are called {feature!r}{listed}.")
+        return Feature(self, found[0])
+
+    def __iter__(self) -> Iterator[Feature]:
+        return (Feature(self, index) for index in range(self.n_features))
+
+    def label(self, index: int) -> str | None:
+        """A feature's best label, if it has one."""
+        return self.parts.labels.get(index)
+
+    def max_activation(self, index: int) -> float | None:
+        """A feature's maximum activation, as published or calibrated; None where neither is known."""
+        maxima = self.parts.max_activations
+        return None if maxima is None else maxima[index].item()
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"
         return f"Dictionary({self.name!r}, {self.n_features} features at {where}, {self.parts.format})"
 
-    def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        if self.parts.W_enc is None:
-            raise DictionaryError(f"{self.name} has no encoder: its features can be written but not read.")
+    def _flat(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.d_in:
             raise VectorError(f"{self.name} reads activations {self.d_in} wide; these are {x.shape[-1]} wide.")
-        flat = x.reshape(-1, self.d_in).float()
-        if self.parts.centred:
-            flat = flat - flat.mean(-1, keepdim=True)
-        return normalise(flat, self.parts)
-
-    def _activate(self, x: Tensor, features: slice | list[int]) -> Tensor:
-        parts = self.parts
-        local = parts.activation.local and isinstance(features, list)
-        columns = features if local else slice(None)
-        if local:
-            W_enc = parts.W_enc.columns(features).to(x)
-        else:
-            if self._W_enc is None:
-                self._W_enc = parts.W_enc.whole()
-            W_enc = self._W_enc.to(x.device)
-        bias = torch.zeros(W_enc.shape[1]).to(x) if parts.b_enc is None else parts.b_enc[columns].to(x)
-        if parts.b_pre is not None:
-            x = x - parts.b_pre.to(x)
-        return parts.activation(torch.addmm(bias, x, W_enc), features)
+        return x.reshape(-1, self.d_in).float()
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < self.n_features:
             raise FeatureError(f"{self.name} has no feature {index}: its features are 0 to {self.n_features - 1}.")
         return index
-
-
-def normalise(
-    x: Float[Tensor, "tokens d_in"], parts: Parts
-) -> tuple[Float[Tensor, "tokens d_in"], Float[Tensor, "tokens 1"] | None, Float[Tensor, "tokens 1"] | None]:
-    """The token as the encoder takes it, and the scale and shift that undo it."""
-    if parts.normalisation == "layer_norm":
-        mean = x.mean(-1, keepdim=True)
-        spread = x.std(-1, keepdim=True)
-        return (x - mean) / (spread + LAYER_NORM_EPS), spread, mean
-    if parts.normalisation == "unit_rms":
-        scale = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-        return x / scale, scale, None
-    return x, None, None

@@ -151,7 +151,7 @@ class Transposed(Matrix):
 
     @property
     @override
-    def T(self) -> Matrix:  # noqa: N802
+    def T(self) -> Matrix:
         return self._matrix
 
 

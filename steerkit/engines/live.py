@@ -41,6 +41,7 @@ class Live:
         self.last = False
         self.n_prompt = 0
         self.captured: dict[str, Tensor] = {}
+        self._elsewhere: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._seen: list[Tensor] = []
         self._shape = torch.Size()
         self._envoys: dict[str, Any] = {}
@@ -91,15 +92,22 @@ class Live:
 
     def _edit(self, lm: Any, stop: Stop, hidden: Tensor, kept: dict[str, Tensor]) -> Tensor:
         for site in stop.sites:
-            if site.readers.device != hidden.device:
-                site.to(hidden.device)
             stands = hidden.float()
             x = self._seen_from(lm, site.location, stands, kept)
-            delta, coefficients = change(site, x, self.acts[..., site.columns].to(hidden.device))
+            delta = None
+            for group in site.groups:
+                group.to(hidden.device)
+                acts = self.acts[..., group.columns].to(hidden.device)
+                part, coefficients = change(group, x, acts, self._elsewhere)
+                delta = part if delta is None else delta + part
+                self._seen.append(coefficients)
             if site.location.norm is not None:
                 delta = delta * self._norm(lm, site.location)[0]
             hidden = (stands + delta).to(hidden.dtype)
-            self._seen.append(coefficients)
+        for read in stop.reads:
+            encoder = read.encoder.to(hidden.device)
+            x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
+            self._elsewhere[read.key] = (encoder.activate(x), scale)
         for captured, location in stop.captured:
             self.captured[str(captured)] = self._seen_from(lm, location, hidden[:, -1:].float(), kept)[:, 0]
         if stop.kept:

@@ -1,0 +1,96 @@
+"""One feature of a dictionary, as a target of edits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steerkit.edits import EVERYWHERE, Edit, Where
+from steerkit.errors import DictionaryError, SiteError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.sites import Site
+
+
+class Feature:
+    """One feature of a dictionary. Its coefficient is its activation, and it is written along its decoder row.
+
+    Attributes:
+        dictionary: The dictionary.
+        index: Its index there.
+    """
+
+    def __init__(self, dictionary: Dictionary, index: int) -> None:
+        self.dictionary, self.index = dictionary, index
+
+    @property
+    def label(self) -> str:
+        """Its best label, or `feature 1234`."""
+        return self.dictionary.label(self.index) or f"feature {self.index}"
+
+    @property
+    def site(self) -> Site:
+        """Where it is written.
+
+        Raises:
+            DictionaryError: The dictionary does not know.
+        """
+        if self.dictionary.site_out is None:
+            raise DictionaryError(
+                f"{self.dictionary.name} does not say where in the model it belongs. "
+                "Load it with site=, such as load_dictionary(..., site='12.resid_post')."
+            )
+        return self.dictionary.site_out
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where it is written, as edits want it."""
+        return (self.site,)
+
+    def direction(self, site: Site | None = None) -> Float[Tensor, " d_out"]:
+        """Its decoder row, at full length.
+
+        Raises:
+            SiteError: It is not written at that site.
+        """
+        if site is not None and site != self.site:
+            raise SiteError(f"{self.label!r} is written at '{self.site}', not at '{site}'.")
+        return self.dictionary.parts.W_dec.rows([self.index])[0]
+
+    @property
+    def decoder_norm(self) -> float:
+        """Length of its decoder row, in units of the activation."""
+        return self.direction().norm().item()
+
+    @property
+    def max_activation(self) -> float | None:
+        """Its maximum activation, as published or calibrated; None where neither is known."""
+        return self.dictionary.max_activation(self.index)
+
+    def add(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+        """Edit: add `strength` to its activation."""
+        return Edit(self, "add", strength, unit, where)
+
+    def set(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+        """Edit: make its activation `strength`."""
+        return Edit(self, "set", strength, unit, where)
+
+    def scale(self, factor: float, where: Where = EVERYWHERE) -> Edit:
+        """Edit: multiply its activation by `factor`."""
+        return Edit(self, "scale", factor, where=where)
+
+    def ablate(self, where: Where = EVERYWHERE) -> Edit:
+        """Edit: make its activation 0."""
+        return Edit(self, "ablate", where=where)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Feature) and other.dictionary is self.dictionary and other.index == self.index
+
+    def __hash__(self) -> int:
+        return hash((id(self.dictionary), self.index))
+
+    def __repr__(self) -> str:
+        return f"Feature({self.index}, {self.label!r}, {self.dictionary.name!r})"
