@@ -168,15 +168,15 @@ def _group(
         group.encoder = encoder
         return group, None
     group.elsewhere = start
-    return group, _Source(site_map.check(dictionary.site_in), encoder)
+    return group, _Source(site_map.check(dictionary.reads_at()), encoder)
 
 
 def _direction(edit: Edit, site: Site, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
     direction, width = edit.target.direction(site), site_map.width(model, site)
     if len(direction) != width:
         raise VectorError(
-            f"The vector {edit.target.label!r} is {len(direction)} wide at '{site}', where {site_map.name} has {width}. "
-            "It was made for another model or another kind of site."
+            f"The vector {edit.target.label!r} is {len(direction)} wide at '{site}', "
+            f"where {site_map.name} has {width}. It was made for another model or another kind of site."
         )
     if not direction.any() and (edit.operator != "add" or edit.unit != "raw"):
         raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import loading
+from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, EditsLike, Plan, Target, as_strength
 from steerkit.engines import tracing
 from steerkit.errors import EditError, ModelError, PromptError, SettingError
@@ -132,24 +133,30 @@ class Model:
         """
         return encode(self.tokenizer, prompt)
 
-    def read(self, text: PromptLike, along: Target | Iterable[Target], edits: EditsLike = ()) -> Reading:
-        """Read coefficients along vectors at every token of a text.
+    def read(
+        self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()
+    ) -> Reading:
+        """Read vectors, features or whole dictionaries at every token of a text.
 
         Args:
             text: Text, token ids or chat messages.
-            along: What to read along.
+            along: What to read.
             edits: Read the steered model instead; sites are read after the edits there.
 
         Raises:
-            SteerkitError: The text, a vector or an edit does not fit the model.
+            SteerkitError: The text, what is read or an edit does not fit the model.
         """
-        targets = (along,) if isinstance(along, Target) else tuple(along)
+        wanted = (along,) if isinstance(along, Target | Dictionary) else tuple(along)
+        targets = tuple(item for item in wanted if not isinstance(item, Dictionary))
+        dictionaries = [item for item in wanted if isinstance(item, Dictionary)]
         plan, prompt = Plan(edits), self._runner.fitting(self.encode(text))
-        program = self._runner.compile(plan, read=targets)
-        coefficients = self._runner.read(program, [prompt])["coefficients"][0].float().cpu()
-        wanted = [j for j, column in enumerate(program.columns) if column.edit >= len(plan)]
-        columns = (replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in wanted)
-        return Reading(prompt, targets, coefficients[:, wanted].clone(), tuple(columns))
+        program = self._runner.compile(plan, read=targets, capture=[d.reads_at() for d in dictionaries])
+        record = self._runner.read(program, [prompt])
+        here = [j for j, column in enumerate(program.columns) if column.edit >= len(plan)]
+        columns = (replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
+        coefficients = record["coefficients"][0].float().cpu()[:, here].clone() if here else torch.zeros(len(prompt), 0)
+        codes = tuple((d, d.encode(record["captured"][str(d.reads_at())][0].cpu().clone())) for d in dictionaries)
+        return Reading(prompt, targets, coefficients, tuple(columns), codes)
 
     def last_activations(
         self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 32
@@ -166,14 +173,12 @@ class Model:
         """
         places = [self._runner.sites.check(site) for site in sites]
         prompts = [self._runner.fitting(self.encode(text)) for text in texts]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         rows: dict[Site, list[Tensor]] = {site: [torch.empty(0)] * len(prompts) for site in places}
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in self._runner.batches(prompts, batch_size, "Reading"):
             program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
-            captured = self._runner.read(program, [prompts[i] for i in batch])["captured"]
+            captured = self._runner.read(program, [prompts[i] for i in batch], only_last=True)["captured"]
             for site in places:
-                for i, activation in zip(batch, captured[str(site)], strict=True):
+                for i, activation in zip(batch, captured[str(site)][:, 0], strict=True):
                     rows[site][i] = activation.cpu()
         return {site: torch.stack(values).clone() for site, values in rows.items()}
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from steerkit import pages
+from steerkit.dictionaries.feature import Feature
 from steerkit.errors import SiteError
 from steerkit.program import Column
 from steerkit.runs import names
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from steerkit.dictionaries.codes import Codes
+    from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.edits import Target
 
 
@@ -32,12 +37,14 @@ class Reading:
         targets: What it was read along.
         coefficients: (n_tokens, n_columns) a number for each token, and each target and site.
         columns: What the columns belong to.
+        codes: For each whole dictionary that was read, its features' activations at the tokens.
     """
 
     prompt: Prompt
     targets: tuple[Target, ...]
     coefficients: Float[Tensor, "n_tokens n_columns"]
     columns: tuple[Column, ...]
+    codes: tuple[tuple[Dictionary, Codes], ...] = ()
 
     @property
     def tokens(self) -> list[str]:
@@ -54,6 +61,10 @@ class Reading:
         Raises:
             SiteError: It was not read there, or at several sites and none is named.
         """
+        if isinstance(target, Feature):
+            for dictionary, codes in self.codes:
+                if dictionary is target.dictionary:
+                    return codes.at(target.index)
         wanted = None if site is None else Site.parse(site)
         found = [
             j
@@ -66,24 +77,24 @@ class Reading:
         return self.coefficients[:, found[0]]
 
     def top(self, limit: int = 10) -> pd.DataFrame:
-        """The directions with the largest maxima over tokens that are not special."""
+        """What has the largest maxima over tokens that are not special: features of dictionaries, and directions.
+
+        Columns: `feature` (its index; none for a direction), `label`, `site`, `max`, `mean` and `count` (of the tokens
+        where it is above 0) and `token` (where the maximum is).
+        """
         import pandas as pd
 
-        plain = [i for i, special in enumerate(self.prompt.special) if not special]
-        rows = []
-        for column, values in zip(self.columns, self.coefficients[plain].T, strict=True):
-            if len(values):
-                peak = int(values.argmax())
-                rows.append(
-                    {
-                        "label": column.label,
-                        "site": str(column.site),
-                        "max": values[peak].item(),
-                        "mean": values.mean().item(),
-                        "token": self.prompt.tokens[plain[peak]],
-                    }
-                )
-        frame = pd.DataFrame(rows, columns=["label", "site", "max", "mean", "token"])
+        plain = torch.tensor([not special for special in self.prompt.special])
+        rows = [
+            _summary(None, column.label, column.site, values, plain, self.prompt.tokens)
+            for column, values in zip(self.columns, self.coefficients.T, strict=True)
+        ]
+        for dictionary, codes in self.codes:
+            for index in _strongest(codes, plain, limit):
+                site = dictionary.reads_at()
+                rows.append(_summary(index, dictionary[index].label, site, codes.at(index), plain, self.prompt.tokens))
+        frame = pd.DataFrame(rows, columns=["feature", "label", "site", "max", "mean", "count", "token"])
+        frame["feature"] = frame["feature"].astype("Int64")
         return frame.sort_values("max", ascending=False, ignore_index=True).head(limit)
 
     def to_frame(self) -> pd.DataFrame:
@@ -105,12 +116,40 @@ class Reading:
 
     def block(self) -> str:
         """The reading as part of an HTML page."""
-        return pages.heading(f"Reading along {', '.join(names(self.columns))}") + pages.tokens(
+        return pages.heading(f"Reading along {self._what()}") + pages.tokens(
             self.prompt.tokens, self.prompt.special, self.coefficients.T.tolist(), names(self.columns)
         )
+
+    def _what(self) -> str:
+        return ", ".join([*names(self.columns), *(dictionary.name for dictionary, _ in self.codes)])
 
     def _repr_html_(self) -> str:
         return pages.fragment(self.block())
 
     def __repr__(self) -> str:
-        return f"Reading({len(self.tokens)} tokens, {', '.join(names(self.columns))})"
+        return f"Reading({len(self.tokens)} tokens, {self._what()})"
+
+
+def _strongest(codes: Codes, plain: Tensor, limit: int) -> list[int]:
+    """The features with the largest activation at any plain token."""
+    here = plain[codes.tokens]
+    features, values = codes.features[here].long(), codes.values[here]
+    maxima = torch.zeros(codes.shape[-1]).scatter_reduce_(0, features, values, "amax")
+    best = maxima.topk(min(limit, len(maxima)))
+    return [index for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True) if value > 0]
+
+
+def _summary(
+    feature: int | None, label: str, site: Site, values: Tensor, plain: Tensor, tokens: tuple[str, ...]
+) -> dict[str, object]:
+    shown = torch.where(plain, values, -torch.inf)
+    peak, active = int(shown.argmax()), shown[shown > 0]
+    return {
+        "feature": feature,
+        "label": label,
+        "site": str(site),
+        "max": values[peak].item(),
+        "mean": active.mean().item() if len(active) else 0.0,
+        "count": len(active),
+        "token": tokens[peak],
+    }

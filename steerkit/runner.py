@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm.auto import tqdm
 
 from steerkit.compiling import compile_plan
 from steerkit.edits import Plan, Target
@@ -95,9 +96,20 @@ class Runner:
         if self.remote:
             raise EngineError(f"{what} needs the model here; it runs remotely. Use generate, compare, sweep or read.")
 
-    def read(self, program: Program, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """Coefficients at every token, and captured activations at the last; see `passes.read`."""
-        return self._run(self.live(program), passes.read, prompts)
+    def read(self, program: Program, prompts: Sequence[Prompt], *, only_last: bool = False) -> dict[str, Any]:
+        """Coefficients at every token, and captured activations at every one or the last; see `passes.read`."""
+        live = self.live(program)
+        live.only_last = only_last
+        return self._run(live, passes.read, prompts)
+
+    def batches(self, prompts: Sequence[Prompt], batch_size: int, what: str) -> Iterator[list[int]]:
+        """Indices of prompts in batches of similar length, with a progress bar where it takes long."""
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        with tqdm(total=len(order), desc=what, unit="text", delay=2) as bar:
+            for start in range(0, len(order), batch_size):
+                batch = order[start : start + batch_size]
+                yield batch
+                bar.update(len(batch))
 
     def score(
         self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False

@@ -6,70 +6,87 @@ pre-activations of a token and need every one of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
 
-class _OnDevice:
+class Activation(ABC):
+    """Activation function of a dictionary.
+
+    Attributes:
+        local: Whether it looks at one feature at a time.
+    """
+
+    local: ClassVar[bool] = True
+
+    @abstractmethod
+    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens n"]:
+        """Activations of the features asked for.
+
+        Args:
+            p: Pre-activations: of those features, or of all where the function is not local.
+            features: Which features those are.
+        """
+
     def to(self, device: torch.device) -> Self:
         """The same with its tensors on a device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, torch.Tensor)})
 
 
 @dataclass(frozen=True, eq=False)
-class ReLU(_OnDevice):
+class ReLU(Activation):
     """`max(p, 0)`."""
 
-    local: ClassVar[bool] = True
-
-    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         return p.relu()
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(_OnDevice):
+class Linear(Activation):
     """`p` itself: a direction read as it is (DiffMean, PCA, probes)."""
 
-    local: ClassVar[bool] = True
-
-    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         return p
 
 
 @dataclass(frozen=True, eq=False)
-class JumpReLU(_OnDevice):
+class JumpReLU(Activation):
     """`max(p, 0) [p > threshold]`, strictly (Rajamanoharan et al. 2024)."""
 
     threshold: Float[Tensor, " n_features"]
-    local: ClassVar[bool] = True
 
-    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         return torch.where(p > self.threshold[features], p.relu(), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Gated(_OnDevice):
+class Gated(Activation):
     """`[p + b_gate > 0] max(exp(r_mag) p + b_mag, 0)` (Rajamanoharan et al. 2024a); `p` comes without a bias."""
 
     b_gate: Float[Tensor, " n_features"]
     r_mag: Float[Tensor, " n_features"]
     b_mag: Float[Tensor, " n_features"]
-    local: ClassVar[bool] = True
 
-    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens k"]:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         magnitude = (p * self.r_mag[features].exp() + self.b_mag[features]).relu()
         return torch.where(p + self.b_gate[features] > 0, magnitude, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class TopK(_OnDevice):
+class TopK(Activation):
     """The `k` largest of a token's pre-activations; the rest 0 (Gao et al. 2024).
 
     Attributes:
@@ -85,7 +102,8 @@ class TopK(_OnDevice):
     weight: Float[Tensor, " n_features"] | None = None
     local: ClassVar[bool] = False
 
-    def __call__(self, p: Float[Tensor, "*tokens n_features"], features: slice | list[int]) -> Tensor:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         ranked = p if self.weight is None else p * self.weight
         kept = (ranked.abs() if self.by_magnitude else ranked).topk(min(self.k, p.shape[-1]), sorted=False).indices
         values = p.gather(-1, kept)
@@ -94,16 +112,14 @@ class TopK(_OnDevice):
 
 
 @dataclass(frozen=True, eq=False)
-class GroupMax(_OnDevice):
+class GroupMax(Activation):
     """The largest of each of `k` contiguous blocks of features, if positive; the rest 0 (EleutherAI sparsify)."""
 
     k: int
     local: ClassVar[bool] = False
 
-    def __call__(self, p: Float[Tensor, "*tokens n_features"], features: slice | list[int]) -> Tensor:
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
         blocks = p.relu().unflatten(-1, (self.k, -1))
         values, kept = blocks.max(-1, keepdim=True)
         return torch.zeros_like(blocks).scatter_(-1, kept, values).flatten(-2)[..., features]
-
-
-Activation: TypeAlias = ReLU | Linear | JumpReLU | Gated | TopK | GroupMax

@@ -61,6 +61,22 @@ class Dictionary:
     def __len__(self) -> int:
         return self.n_features
 
+    def reads_at(self) -> Site:
+        """Where it reads.
+
+        Raises:
+            DictionaryError: The files do not say, and nobody has.
+        """
+        return self._known(self.site_in)
+
+    def writes_at(self) -> Site:
+        """Where it writes.
+
+        Raises:
+            DictionaryError: The files do not say, and nobody has.
+        """
+        return self._known(self.site_out)
+
     def encode(self, x: Float[Tensor, "*tokens d_in"], *, budget: int = BUDGET) -> Codes:
         """Activations of all features, in float32.
 
@@ -183,6 +199,14 @@ class Dictionary:
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"
         return f"Dictionary({self.name!r}, {self.n_features} features at {where}, {self.parts.format})"
+
+    def _known(self, site: Site | None) -> Site:
+        if site is None:
+            raise DictionaryError(
+                f"{self.name} does not say where in the model it belongs. "
+                "Load it with site=, such as load_dictionary(..., site='12.resid_post')."
+            )
+        return site
 
     def _flat(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.d_in:

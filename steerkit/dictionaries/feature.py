@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steerkit.edits import EVERYWHERE, Edit, Where
-from steerkit.errors import DictionaryError, SiteError
+from steerkit.errors import SiteError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,12 +38,7 @@ class Feature:
         Raises:
             DictionaryError: The dictionary does not know.
         """
-        if self.dictionary.site_out is None:
-            raise DictionaryError(
-                f"{self.dictionary.name} does not say where in the model it belongs. "
-                "Load it with site=, such as load_dictionary(..., site='12.resid_post')."
-            )
-        return self.dictionary.site_out
+        return self.dictionary.writes_at()
 
     @property
     def sites(self) -> tuple[Site, ...]:

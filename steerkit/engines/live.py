@@ -28,7 +28,8 @@ class Live:
         record: What the run leaves behind.
         n_prompt: Tokens of the prompt, padding included, where the passes are somebody else's.
         last: Whether no pass follows the running one.
-        captured: (rows, width) activation at each captured site and the last token of the pass.
+        only_last: Whether captured sites are kept at the last token of the pass alone.
+        captured: (rows, tokens, width) activation at each captured site.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Live:
         self.acts: Tensor | None = None
         self.last = False
         self.n_prompt = 0
+        self.only_last = False
         self.captured: dict[str, Tensor] = {}
         self._elsewhere: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._seen: list[Tensor] = []
@@ -109,7 +111,8 @@ class Live:
             x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
             self._elsewhere[read.key] = (encoder.activate(x), scale)
         for captured, location in stop.captured:
-            self.captured[str(captured)] = self._seen_from(lm, location, hidden[:, -1:].float(), kept)[:, 0]
+            shown = hidden[:, -1:] if self.only_last else hidden
+            self.captured[str(captured)] = self._seen_from(lm, location, shown.float(), kept)
         if stop.kept:
             kept[stop.location.module] = hidden
         return hidden
