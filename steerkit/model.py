@@ -158,6 +158,28 @@ class Model:
         codes = tuple((d, d.encode(record["captured"][str(d.reads_at())][0].cpu().clone())) for d in dictionaries)
         return Reading(prompt, targets, coefficients, tuple(columns), codes)
 
+    def activations(
+        self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 16
+    ) -> Iterator[tuple[Prompt, dict[Site, Float[Tensor, "n_tokens width"]]]]:
+        """Activations at every token, one text after another (shorter ones first), in float32 on the CPU.
+
+        Args:
+            texts: Texts, token ids or chat messages.
+            sites: Where to read.
+            batch_size: Texts a forward pass; they are batched by length.
+
+        Raises:
+            SteerkitError: A text or a site does not fit the model.
+        """
+        places = [self._runner.sites.check(site) for site in sites]
+        prompts = [self._runner.fitting(self.encode(text)) for text in texts]
+        for batch in self._runner.batches(prompts, batch_size, "Reading"):
+            program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
+            captured = self._runner.read(program, [prompts[i] for i in batch])["captured"]
+            for row, i in enumerate(batch):
+                here = {site: captured[str(site)][row, -len(prompts[i]) :].cpu().clone() for site in places}
+                yield prompts[i], here
+
     def last_activations(
         self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 32
     ) -> dict[Site, Float[Tensor, "n_texts width"]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.codes import Codes
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from steerkit.model import Model
     from steerkit.sites import Site
+    from steerkit.tokens import PromptLike
 
 # Bytes of dense pre-activations that encoding holds at once; small enough to stay near the processor's caches.
 BUDGET = 64 * 2**20
@@ -34,12 +37,14 @@ class Dictionary:
     Attributes:
         site_in: Where it reads; None where the files do not say and nobody has.
         site_out: Where it writes.
+        calibration: The last calibration, if any.
     """
 
     def __init__(self, parts: Parts, name: str, revision: str | None = None) -> None:
         self.parts, self.name, self.revision = parts, name, revision
         self.site_in: Site | None = parts.site_in
         self.site_out: Site | None = parts.site_out or parts.site_in
+        self.calibration: Calibration | None = None
         self._W_enc: Tensor | None = None
         self._W_dec: Tensor | None = None
 
@@ -192,9 +197,33 @@ class Dictionary:
         return self.parts.labels.get(index)
 
     def max_activation(self, index: int) -> float | None:
-        """A feature's maximum activation, as published or calibrated; None where neither is known."""
-        maxima = self.parts.max_activations
+        """A feature's maximum activation, as calibrated or else as published; None where neither is known."""
+        maxima = self.parts.max_activations if self.calibration is None else self.calibration.maximum
         return None if maxima is None else maxima[index].item()
+
+    def calibrate(self, model: Model, texts: Sequence[PromptLike], *, batch_size: int = 16) -> Calibration:
+        """Measure the features over texts; the unit `max` rests on the result, which is kept as `calibration`.
+
+        Raises:
+            SteerkitError: A text or the dictionary does not fit the model.
+        """
+        self.calibration = calibrate(self, model, texts, batch_size=batch_size)
+        return self.calibration
+
+    def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
+        """The features whose decoder rows point most nearly the same way, nearest first.
+
+        Raises:
+            FeatureError: An index is out of range.
+        """
+        index = self._checked(feature if isinstance(feature, int) else feature.index)
+        if self._W_dec is None:
+            self._W_dec = self.parts.W_dec.whole()
+        cosines = torch.nn.functional.normalize(self._W_dec, dim=-1) @ torch.nn.functional.normalize(
+            self._W_dec[index], dim=-1
+        )
+        cosines[index] = -torch.inf
+        return [Feature(self, i) for i in cosines.topk(min(limit, self.n_features - 1)).indices.tolist()]
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"

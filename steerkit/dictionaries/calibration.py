@@ -1,0 +1,132 @@
+"""Measuring a dictionary's features over texts: maxima, densities, histograms, top contexts, and activation norms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.model import Model
+    from steerkit.tokens import Prompt, PromptLike
+
+# Activations span orders of magnitude: histogram bins are half powers of two from LOWEST on.
+BINS, LOWEST = 48, 2.0**-10
+CONTEXTS = 8
+AROUND = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was measured, and on which corpus. Special tokens are left out.
+
+    Attributes:
+        corpus: Number of texts and tokens, and the start of the SHA-256 of the token ids.
+        prompts: The texts.
+        maximum: (n_features,) largest activation.
+        density: (n_features,) share of tokens at which a feature is active.
+        histogram: (n_features, BINS) number of tokens by activation; bin `b` begins at `LOWEST * 2**(b / 2)`.
+        top_values: (n_features, CONTEXTS) largest activations, at most one a text; 0 where there are fewer.
+        top_texts: (n_features, CONTEXTS) the text of each.
+        top_tokens: (n_features, CONTEXTS) the token of each.
+        mean_norm: Mean length of the activations that were read, in their own units.
+        n_tokens: Number of tokens.
+    """
+
+    corpus: str
+    prompts: tuple[Prompt, ...]
+    maximum: Float[Tensor, " n_features"]
+    density: Float[Tensor, " n_features"]
+    histogram: Int[Tensor, "n_features bins"]
+    top_values: Float[Tensor, "n_features contexts"]
+    top_texts: Int[Tensor, "n_features contexts"]
+    top_tokens: Int[Tensor, "n_features contexts"]
+    mean_norm: float
+    n_tokens: int
+
+    def contexts(self, feature: int) -> pd.DataFrame:
+        """The texts in which a feature is most active, around the token where it is."""
+        import pandas as pd
+
+        rows = []
+        for value, text, token in zip(
+            self.top_values[feature].tolist(),
+            self.top_texts[feature].tolist(),
+            self.top_tokens[feature].tolist(),
+            strict=True,
+        ):
+            if value > 0:
+                tokens = self.prompts[text].tokens
+                before, after = tokens[max(0, token - AROUND) : token], tokens[token + 1 : token + 1 + AROUND]
+                rows.append({"activation": value, "before": "".join(before), "token": tokens[token]})
+                rows[-1]["after"] = "".join(after)
+        return pd.DataFrame(rows, columns=["activation", "before", "token", "after"])
+
+    def __repr__(self) -> str:
+        return f"Calibration({self.corpus}, mean norm {self.mean_norm:.4g})"
+
+
+def calibrate(
+    dictionary: Dictionary, model: Model, texts: Sequence[PromptLike], *, batch_size: int = 16
+) -> Calibration:
+    """Measure a dictionary's features over texts.
+
+    Args:
+        dictionary: The dictionary.
+        model: The model that it belongs to.
+        texts: Texts, token ids or chat messages.
+        batch_size: Texts a forward pass.
+
+    Raises:
+        SteerkitError: A text or the dictionary does not fit the model.
+    """
+    n, site = dictionary.n_features, dictionary.reads_at()
+    maximum, counts = torch.zeros(n), torch.zeros(n, dtype=torch.long)
+    histogram = torch.zeros(n * BINS, dtype=torch.long)
+    top = torch.zeros(n, CONTEXTS)
+    places = torch.zeros(2, n, CONTEXTS, dtype=torch.long)
+    prompts: list[Prompt] = []
+    digest, norms, n_tokens = hashlib.sha256(), 0.0, 0
+    for prompt, activations in model.activations(texts, [site], batch_size=batch_size):
+        plain = [i for i, special in enumerate(prompt.special) if not special]
+        x = activations[site][plain]
+        codes = dictionary.encode(x)
+        features, values = codes.features.long().cpu(), codes.values.cpu()
+        counts += torch.bincount(features, minlength=n)
+        bins = (2 * (values / LOWEST).log2()).floor().clamp(0, BINS - 1).long()
+        histogram += torch.bincount(features * BINS + bins, minlength=n * BINS)
+        here = torch.zeros(n).scatter_reduce_(0, features, values, "amax")
+        maximum = maximum.maximum(here)
+        at_peak = values == here[features]
+        tokens = torch.zeros(n, dtype=torch.long)
+        tokens[features[at_peak]] = torch.tensor(plain, dtype=torch.long)[codes.tokens.cpu()[at_peak]]
+        better = (here > top[:, -1]).nonzero()[:, 0]
+        candidates = torch.cat([top[better], here[better, None]], dim=1)
+        texts_here = torch.cat([places[0, better], torch.full((len(better), 1), len(prompts))], dim=1)
+        tokens_here = torch.cat([places[1, better], tokens[better, None]], dim=1)
+        top[better], order = candidates.topk(CONTEXTS)
+        places[0, better], places[1, better] = texts_here.gather(1, order), tokens_here.gather(1, order)
+        norms += x.norm(dim=-1).sum().item()
+        n_tokens += len(plain)
+        digest.update(repr(prompt.ids).encode())
+        prompts.append(prompt)
+    return Calibration(
+        corpus=f"{len(prompts)} texts, {n_tokens} tokens, sha256 {digest.hexdigest()[:12]}",
+        prompts=tuple(prompts),
+        maximum=maximum,
+        density=counts / max(n_tokens, 1),
+        histogram=histogram.reshape(n, BINS),
+        top_values=top,
+        top_texts=places[0],
+        top_tokens=places[1],
+        mean_norm=norms / max(n_tokens, 1),
+        n_tokens=n_tokens,
+    )
