@@ -52,6 +52,15 @@ class ReLU(Activation):
 
 
 @dataclass(frozen=True, eq=False)
+class TanhReLU(Activation):
+    """`tanh(max(p, 0))` (early SAELens)."""
+
+    @override
+    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+        return p.relu().tanh()
+
+
+@dataclass(frozen=True, eq=False)
 class Linear(Activation):
     """`p` itself: a direction read as it is (DiffMean, PCA, probes)."""
 

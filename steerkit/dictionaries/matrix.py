@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING
 import torch
 from typing_extensions import override
 
+from steerkit.errors import DictionaryError
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+BLOCK = 1 << 24  # numbers held at once by what goes over a whole matrix: 64 MiB in float32
 
 
 class Matrix(ABC):
@@ -45,6 +49,13 @@ class Matrix(ABC):
     def whole(self) -> Float[Tensor, "rows columns"]:
         """All of it."""
         return self.block(0, self.shape[0])
+
+    def row_norms(self) -> Float[Tensor, " rows"]:
+        """Euclidean length of each row; reads the whole matrix, a block at a time."""
+        step = max(1, BLOCK // max(1, self.shape[1]))
+        starts = range(0, self.shape[0], step)
+        blocks = (self.block(start, min(start + step, self.shape[0])) for start in starts)
+        return torch.cat([torch.empty(0), *(block.norm(dim=1) for block in blocks)])
 
     @property
     def T(self) -> Matrix:  # noqa: N802  # as tensors have it
@@ -104,8 +115,11 @@ class OnDisk(Matrix):
     @override
     def columns(self, index: Sequence[int]) -> Tensor:
         size, (n_rows, width) = self._dtype.itemsize, self.shape
-        starts = [(row * width + column) * size for column in index for row in range(n_rows)]
-        return self._read(starts, size).reshape(len(index), n_rows).T.contiguous()
+        parts = [torch.empty(n_rows, 0)]
+        for first, length in _runs(index):
+            starts = [(row * width + first) * size for row in range(n_rows)]
+            parts.append(self._read(starts, length * size).reshape(n_rows, length))
+        return torch.cat(parts, dim=1)
 
     @override
     def block(self, start: int, stop: int) -> Tensor:
@@ -123,11 +137,25 @@ class OnDisk(Matrix):
                 while done < size:  # a read may give less than asked for, above 2 GiB always
                     got = os.preadv(file, [part[done:]], self._offset + start + done)
                     if not got:
-                        raise EOFError(f"'{self.path}' ended within a weight matrix; it is incomplete.")
+                        raise DictionaryError(f"'{self.path}' ends within a weight matrix. Download it again.")
                     done += got
         finally:
             os.close(file)
-        return torch.frombuffer(data, dtype=self._dtype).float() if data else torch.empty(0)
+        values = torch.frombuffer(data, dtype=self._dtype).float() if data else torch.empty(0)
+        if not values.isfinite().all():
+            raise DictionaryError(f"'{self.path}' has NaN or infinity in a weight matrix. Its weights cannot be used.")
+        return values
+
+
+def _runs(index: Sequence[int]) -> list[tuple[int, int]]:
+    """Stretches of neighbours, as (first, length): each is one read a row."""
+    runs: list[tuple[int, int]] = []
+    for i in index:
+        if runs and i == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((i, 1))
+    return runs
 
 
 class Transposed(Matrix):
@@ -147,7 +175,7 @@ class Transposed(Matrix):
 
     @override
     def block(self, start: int, stop: int) -> Tensor:
-        return self._matrix.whole()[:, start:stop].T
+        return self._matrix.columns(range(start, stop)).T
 
     @property
     @override

@@ -1,1 +1,1 @@
-"""Readers of published formats, one a publisher."""
+"""One short reader a publisher: from its files to `Parts`. `recognise` tells which."""

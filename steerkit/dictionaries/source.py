@@ -1,0 +1,125 @@
+"""A path that a dictionary is to be read from: its tensor file, the configs beside it, and what its name says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from steerkit.dictionaries.files import SUFFIXES, TensorFile
+from steerkit.errors import DictionaryError
+
+MAX_CONFIG = 16 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the user or the catalog knows and the files may not say.
+
+    Attributes:
+        site: Where the dictionary reads, and writes unless `site_out` is given; overrides what the files say.
+        site_out: Where a transcoder writes.
+        model: Name of the model it was trained on; overrides what the files say.
+        k: How many features are active at a token, of top-k dictionaries.
+        scale: Constant by which activations were multiplied in training (SAELens: `norm_scaling_factor`).
+        kind: Class (dictionary_learning), method (AxBench), or activation function (plain) of the dictionary.
+        subtract_b_dec: Whether `b_dec` is subtracted before encoding, of plain dictionaries.
+    """
+
+    site: str | None = None
+    site_out: str | None = None
+    model: str | None = None
+    k: int | None = None
+    scale: float | None = None
+    kind: str | None = None
+    subtract_b_dec: bool = False
+
+
+class Source:
+    """A file, or a folder that holds one dictionary.
+
+    Attributes:
+        path: As given.
+        folder: The folder, or the one that the file is in.
+        text: The path with `/`, and with the repository's own name where it is in the Hugging Face cache.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], hints: Hints | None = None) -> None:
+        self.path, self.hints = Path(path), hints or Hints()
+        if not self.path.exists():
+            raise DictionaryError(f"There is no file or folder '{path}'. Check the path.")
+        self.folder = self.path if self.path.is_dir() else self.path.parent
+        # Not resolved: in the cache, files are links to blobs without a name.
+        self.text = re.sub(r"models--([^/]+?)--", r"\1/", Path(os.path.abspath(self.path)).as_posix())
+        self._opened: dict[Path, TensorFile] = {}
+
+    def weights(self, *patterns: str) -> TensorFile | None:
+        """The file given, or the one file in the folder given whose name is one of these patterns."""
+        if not self.path.is_dir():
+            return self._open(self.path)
+        found = sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
+        return self._open(found[0]) if len(found) == 1 else None
+
+    def need(self, *patterns: str) -> TensorFile:
+        """The same, where there has to be one.
+
+        Raises:
+            DictionaryError: There is none, or several.
+        """
+        file = self.weights(*patterns)
+        if file is None:
+            raise DictionaryError(
+                f"'{self.path}' has to hold exactly one file named {' or '.join(patterns)}; it holds {self.listing}. "
+                "Give the path of the file itself."
+            )
+        return file
+
+    def config(self, *names: str) -> dict[str, Any]:
+        """The first of these JSON files that is there; empty if none is."""
+        for name in names:
+            path = self.folder / name
+            if path.is_file():
+                return read_json(path)
+        return {}
+
+    def search(self, pattern: str) -> re.Match[str] | None:
+        """Where the path matches a regular expression, the last time."""
+        return next(reversed(list(re.finditer(pattern, self.text))), None)
+
+    @cached_property
+    def listing(self) -> str:
+        """The tensor files and configs there, for messages."""
+        if not self.path.is_dir():
+            return f"'{self.path.name}'"
+        wanted = (*SUFFIXES, ".json", ".yaml")
+        found = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob("*") if path.is_file())
+        found = [name for name in found if name.endswith(wanted)]
+        folders = sorted(f"{path.name}/" for path in self.folder.glob("*") if path.is_dir())
+        names = [*found, *folders]
+        return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
+
+    def _open(self, path: Path) -> TensorFile:
+        if path not in self._opened:
+            self._opened[path] = TensorFile.open(path)
+        return self._opened[path]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        DictionaryError: It is none, or too large for a config.
+    """
+    if path.stat().st_size > MAX_CONFIG:
+        raise DictionaryError(f"'{path}' has {path.stat().st_size:,} bytes, more than a config has. Check the path.")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DictionaryError(f"'{path}' is no readable JSON: {error}. Download it again.") from error
+    if not isinstance(value, dict):
+        raise DictionaryError(f"'{path}' holds {type(value).__name__}, where a JSON object was expected.")
+    return value
