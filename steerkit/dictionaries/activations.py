@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from typing_extensions import override
@@ -36,7 +36,7 @@ class Activation(ABC):
             features: Which features those are.
         """
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> Activation:
         """The same with its tensors on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, torch.Tensor)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,15 +53,19 @@ class Source:
         self.path, self.hints = Path(path), hints or Hints()
         if not self.path.exists():
             raise DictionaryError(f"There is no file or folder '{path}'. Check the path.")
+        if not self.path.is_dir() and self.path.suffix.lower() not in SUFFIXES:
+            raise DictionaryError(
+                f"'{path}' is no tensor file; those are {', '.join(SUFFIXES)}. Give the folder or the tensor file; "
+                "pickles of whole objects (.pkl) are not opened, because unpickling them runs their code."
+            )
         self.folder = self.path if self.path.is_dir() else self.path.parent
-        # Not resolved: in the cache, files are links to blobs without a name.
-        self.text = re.sub(r"models--([^/]+?)--", r"\1/", Path(os.path.abspath(self.path)).as_posix())
+        self.text = _named(self.path)
         self._opened: dict[Path, TensorFile] = {}
 
     def weights(self, *patterns: str) -> TensorFile | None:
-        """The file given, or the one file in the folder given whose name is one of these patterns."""
+        """The one file in the folder whose name is one of these patterns; a file given need only be of that kind."""
         if not self.path.is_dir():
-            return self._open(self.path)
+            return self._open(self.path) if self.path.suffix in {Path(name).suffix for name in patterns} else None
         found = sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
         return self._open(found[0]) if len(found) == 1 else None
 
@@ -73,7 +78,7 @@ class Source:
         file = self.weights(*patterns)
         if file is None:
             raise DictionaryError(
-                f"'{self.path}' has to hold exactly one file named {' or '.join(patterns)}; it holds {self.listing}. "
+                f"'{self.path}' has to hold exactly one file named {' or '.join(patterns)}; it has {self.listing}. "
                 "Give the path of the file itself."
             )
         return file
@@ -86,26 +91,36 @@ class Source:
                 return read_json(path)
         return {}
 
-    def search(self, pattern: str) -> re.Match[str] | None:
-        """Where the path matches a regular expression, the last time."""
-        return next(reversed(list(re.finditer(pattern, self.text))), None)
+    def search(self, pattern: str, file: TensorFile | None = None) -> re.Match[str] | None:
+        """Where the path, or that of a file found in it, matches a regular expression; the last match."""
+        matches = list(re.finditer(pattern, _named(file.path) if file else self.text))
+        return matches[-1] if matches else None
 
     @cached_property
     def listing(self) -> str:
-        """The tensor files and configs there, for messages."""
+        """The tensor files and configs in the folder, or the tensors in the file; for messages."""
         if not self.path.is_dir():
-            return f"'{self.path.name}'"
+            return _shortened(self._open(self.path).names)
         wanted = (*SUFFIXES, ".json", ".yaml")
         found = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob("*") if path.is_file())
         found = [name for name in found if name.endswith(wanted)]
         folders = sorted(f"{path.name}/" for path in self.folder.glob("*") if path.is_dir())
-        names = [*found, *folders]
-        return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "nothing"
+        return _shortened([*found, *folders])
 
     def _open(self, path: Path) -> TensorFile:
         if path not in self._opened:
             self._opened[path] = TensorFile.open(path)
         return self._opened[path]
+
+
+def _named(path: Path) -> str:
+    # Not resolved: in the cache, files are links to blobs without a name.
+    return re.sub(r"models--([^/]+?)--", r"\1/", Path(os.path.abspath(path)).as_posix())
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(name or "a tensor without a name" for name in names[:12])
+    return (shown + f" and {len(names) - 12} more" if len(names) > 12 else shown) or "nothing"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ THRESHOLD = "activation_function.threshold"
 def recognise(source: Source) -> bool:
     """Whether a file `layer_N.safetensors` has an encoder by feature."""
     file = source.weights("layer_*.safetensors")
-    if file is None or not source.search(r"/layer_\d+\.safetensors$") or not file.has("W_enc", "W_dec", "b_enc"):
+    if file is None or not source.search(r"/layer_\d+\.safetensors$", file) or not file.has("W_enc", "W_dec", "b_enc"):
         return False
     return file.shape("W_enc")[:1] == file.shape("b_enc")
 
@@ -35,8 +35,8 @@ def read(source: Source) -> Parts:
     (n, d_in), d_out = file.size("W_enc"), file.length("b_dec")
     model = config.get("model_name")
     # mwhanna's earlier repositories say nothing: the MLP's input and output, on the model as it is.
-    site_in = _site(source, config.get("feature_input_hook", "mlp.hook_in"), model)
-    site_out = _site(source, config.get("feature_output_hook", "hook_mlp_out"), model)
+    site_in = _site(source, file, config.get("feature_input_hook", "mlp.hook_in"), model)
+    site_out = _site(source, file, config.get("feature_output_hook", "hook_mlp_out"), model)
     return Parts(
         format=NAME,
         W_enc=file.matrix("W_enc", (n, d_in)).T,
@@ -77,8 +77,8 @@ def _activation(source: Source, file: TensorFile, config: dict[str, Any], n: int
     raise DictionaryError(f"'{source.path}' has the activation '{name}' with k = {k}; known are relu, topk and none.")
 
 
-def _site(source: Source, hook: str, model: str | None) -> Site | None:
-    layer = source.search(r"/layer_(\d+)\.safetensors$")
+def _site(source: Source, file: TensorFile, hook: str, model: str | None) -> Site | None:
+    layer = source.search(r"/layer_(\d+)\.safetensors$", file)
     raw = hook == "mlp.hook_out" and has_post_norms(model or source.text)
     kind = None if raw else TRANSFORMER_LENS.get(hook)
     return Site(int(layer[1]), kind) if layer and kind else None

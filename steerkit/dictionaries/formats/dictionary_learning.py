@@ -14,6 +14,7 @@ import torch
 
 from steerkit.dictionaries.activations import Activation, Gated, JumpReLU, ReLU, TopK
 from steerkit.dictionaries.files import TensorFile
+from steerkit.dictionaries.formats.axbench import PRUNED
 from steerkit.dictionaries.formats.hooks import has_post_norms
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.source import Source
@@ -30,6 +31,7 @@ CLASSES = (
     "BatchTopKSAE",
     "MatryoshkaBatchTopKSAE",
 )
+AMBIGUOUS = "AutoEncoderTopK or BatchTopKSAE"  # which share their tensors and differ in what they make of a threshold
 KINDS = {  # of submodule names, with what they are at the output and at the input
     "resid_post": ("resid_post", "resid_pre"),
     "resid_out": ("resid_post", "resid_pre"),
@@ -42,7 +44,10 @@ KINDS = {  # of submodule names, with what they are at the output and at the inp
 def recognise(source: Source) -> bool:
     """Whether a config names one of the classes, or the tensors are one's."""
     file = source.weights("ae.pt", "*.pt")
-    return file is not None and (_configured(source) is not None or _by_tensors(_unwrapped(file)) is not None)
+    if file is None or file.path.name == PRUNED:
+        return False
+    # Without a config, AutoEncoderNew cannot be told from qresearch's dictionary, and need not: see `goodfire`.
+    return _configured(source) is not None or _by_tensors(_unwrapped(file)) not in (None, "AutoEncoderNew")
 
 
 def read(source: Source) -> Parts:
@@ -50,11 +55,13 @@ def read(source: Source) -> Parts:
     wrapped = source.need("ae.pt", "*.pt")
     file = _unwrapped(wrapped)
     kind = source.hints.kind or _configured(source) or _by_tensors(file)
-    if kind not in CLASSES:
+    if kind == AMBIGUOUS:
         raise DictionaryError(
             f"'{source.path}' fits several classes of dictionary_learning and no config.json says which. "
-            f"Give it as kind=, one of {', '.join(CLASSES)}."
+            f"Give it as kind=, AutoEncoderTopK or BatchTopKSAE."
         )
+    if kind not in CLASSES:
+        raise DictionaryError(f"'{source.path}' is of the class '{kind}'; known are {', '.join(CLASSES)}.")
     factor = wrapped.value("norm_factor") if wrapped.has("ae", "norm_factor") else None
     parts = _parts(source, file, kind, float(factor or 1.0))
     config = _config(source)
@@ -78,7 +85,7 @@ def _unwrapped(file: TensorFile) -> TensorFile:
 
 
 def _by_tensors(file: TensorFile) -> str | None:
-    """The class whose tensors these are; "ambiguous" where several share them and differ."""
+    """The class whose tensors these are, or `AMBIGUOUS`."""
     names = set(file.names)
     linear = {"encoder.weight", "encoder.bias", "decoder.weight"}
     if linear | {"bias"} == names:
@@ -93,7 +100,7 @@ def _by_tensors(file: TensorFile) -> str | None:
         return "JumpReluAutoEncoder"
     if linear | {"b_dec", "k"} <= names:
         unset = "threshold" not in file or file.number("threshold") < 0
-        return "AutoEncoderTopK" if unset else "ambiguous"
+        return "AutoEncoderTopK" if unset else AMBIGUOUS
     return None
 
 

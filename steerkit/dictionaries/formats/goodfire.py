@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from steerkit.dictionaries.activations import ReLU, TopK
+from steerkit.dictionaries.files import TensorFile
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.source import Source
 from steerkit.errors import DictionaryError
@@ -25,9 +26,14 @@ QRESEARCH = {"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"}
 
 
 def recognise(source: Source) -> bool:
-    """Whether the names of its tensors are Goodfire's or qresearch's."""
+    """Whether the names of its tensors are Goodfire's or qresearch's.
+
+    dictionary_learning's AutoEncoderNew has the latter's names and equations, but its config beside it.
+    """
     file = source.weights("*.pth", "*.pt")
-    return file is not None and ("encoder_linear.weight" in file or set(file.names) == QRESEARCH)
+    if file is None:
+        return False
+    return "encoder_linear.weight" in file or (set(file.names) == QRESEARCH and not source.config("config.json"))
 
 
 def read(source: Source) -> Parts:
@@ -37,7 +43,8 @@ def read(source: Source) -> Parts:
     decoder = "decoder_linear" if "decoder_linear.weight" in file else "decoder"
     with_bias = f"{decoder}.bias" in file
     n, d = file.size(f"{encoder}.weight")
-    layer = source.search(r"[-_]l(\d+)(?:[._/]|$)")
+    layer = source.search(r"[-_]l(\d+)(?:[._/]|$)", file)
+    model = next((model for part, model in MODELS.items() if source.search(part, file)), None)
     site = Site(int(layer[1]), "resid_post") if layer else None
     return Parts(
         format=NAME,
@@ -45,16 +52,16 @@ def read(source: Source) -> Parts:
         b_enc=file.vector(f"{encoder}.bias", n),
         W_dec=file.matrix(f"{decoder}.weight", (d, n)).T,
         b_dec=file.vector(f"{decoder}.bias", d) if with_bias else torch.zeros(d),
-        activation=ReLU() if with_bias else TopK(_k(source)),
-        model=next((model for part, model in MODELS.items() if part in source.text), None),
+        activation=ReLU() if with_bias else TopK(_k(source, file)),
+        model=model,
         site_in=site,
         site_out=site,
-        chat=True,
+        chat=model is not None,
     )
 
 
-def _k(source: Source) -> int:
-    named = source.search(r"_k(\d+)")
+def _k(source: Source, file: TensorFile) -> int:
+    named = source.search(r"_k(\d+)", file)
     k = source.hints.k or (int(named[1]) if named else None)
     if k is None:
         raise DictionaryError(

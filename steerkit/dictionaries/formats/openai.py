@@ -35,7 +35,7 @@ def read(source: Source) -> Parts:
     d, n = file.length("pre_bias"), file.length("latent_bias")
     W_enc = file.matrix("encoder.weight", (n, d)).T
     b_dec = file.vector("pre_bias", d)
-    place = source.search(rf"({'|'.join(KINDS)})(?:_v4|_v5_32k|_v5_128k)?/(?:autoencoders/)?(\d+)\.pt")
+    place = source.search(rf"({'|'.join(KINDS)})(?:_v4|_v5_32k|_v5_128k)?/(?:autoencoders/)?(\d+)\.pt", file)
     activation = _activation(file)
     site = Site(int(place[2]), KINDS[place[1]]) if place else None
     return Parts(

@@ -28,7 +28,7 @@ def read(source: Source) -> Parts:
     """Read it."""
     file = source.need("layer*.sae.pt")
     n, d = file.length("b_enc"), file.length("b_dec")
-    layer = source.search(r"layer(\d+)\.sae\.pt")
+    layer = source.search(r"layer(\d+)\.sae\.pt", file)
     repo = source.search(r"SAE-Res-(.+?)-W\d+K-L0_(\d+)")
     k = source.hints.k or (int(repo[2]) if repo else None)
     if k is None:

@@ -77,7 +77,7 @@ def _recognised(source: Source) -> ModuleType:
     names = ", ".join(module.NAME for module in found)
     raise DictionaryError(
         f"'{source.path}' "
-        + (f"could be of several formats ({names})" if found else f"is of no known format; it holds {source.listing}")
+        + (f"could be of several formats ({names})" if found else f"is of no known format; it has {source.listing}")
         + f". Name one with format=: {', '.join(FORMATS)}."
     )
 
