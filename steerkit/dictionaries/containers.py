@@ -243,11 +243,11 @@ def _unpickle(path: Path, device: str) -> Any:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        refused = re.search(r"GLOBAL (\S+)|Unsupported (?:class|operand|global)\D*?(\S+)", str(error))
+        refused = re.search(r"GLOBAL (\S+)", str(error))
         if not refused:
             raise DictionaryError(f"'{path}' is no complete torch file. Download it again.") from error
         raise DictionaryError(
-            f"'{path}' holds more than tensors ({refused[1] or refused[2]}), and unpickling it could run its code. "
+            f"'{path}' holds more than tensors ({refused[1]}), and unpickling it could run its code. "
             "If you trust it, load it once with the publisher's package and "
             "`torch.save(dictionary.state_dict(), 'weights.pt')`."
         ) from error

@@ -55,7 +55,13 @@ class TensorFile:
                 contents = read_torch(path)
             case _:
                 raise DictionaryError(f"'{path.name}' is no tensor file; those are {', '.join(SUFFIXES)}.")
-        return cls(path, contents if isinstance(contents, dict) else {"": contents})
+        if isinstance(contents, Entry):
+            contents = {"": contents}
+        if not isinstance(contents, dict):
+            raise DictionaryError(
+                f"'{path}' holds {type(contents).__name__}, where a dict of tensors or one tensor was expected."
+            )
+        return cls(path, contents)
 
     def __contains__(self, name: str) -> bool:
         return name in self._contents

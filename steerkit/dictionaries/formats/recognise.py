@@ -63,8 +63,9 @@ def read_parts(path: str | os.PathLike[str], *, format: str | None = None, **hin
     try:
         parts = reader.read(source)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError, ZeroDivisionError) as error:
+        reason = str(error).partition("\n")[0]
         raise DictionaryError(
-            f"'{path}' is not as the format '{reader.NAME}' describes ({type(error).__name__}: {error}). "
+            f"'{path}' is not as the format '{reader.NAME}' describes ({type(error).__name__}: {reason}). "
             "Its config is damaged, or it is of another format: name it with format=."
         ) from error
     return _with_hints(parts, source.hints)
