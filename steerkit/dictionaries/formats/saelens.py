@@ -155,7 +155,7 @@ def _with_encoder(source: Source, file: TensorFile, config: Config, parts: Parts
     b_enc = None if config.architecture == "gated" else file.vector("b_enc", n)
     W_dec, b_dec = parts.W_dec, parts.b_dec
     activation = _activation(file, config, n)
-    if config.rescale and config.architecture in ("topk", *BATCH_TOPK):
+    if config.rescale and config.architecture in ("topk", "abstopk", *BATCH_TOPK):
         # These rank and gate by `p` times the decoder norm, and count activations in that unit.
         norms = W_dec.row_norms()
         W_enc, W_dec = W_enc.scaled(columns=norms), W_dec.scaled(rows=1 / norms)

@@ -1,0 +1,162 @@
+"""Writes small dictionaries with their publishers' own packages, and what those packages compute from them.
+
+Run it in an environment that has one of the packages, naming it:
+
+    pip install torch safetensors sae-lens            && python tests/reference/make_dictionary_fixtures.py sae-lens
+    pip install torch safetensors eai-sparsify        && python tests/reference/make_dictionary_fixtures.py eai-sparsify
+    pip install torch safetensors dictionary-learning && \
+        python tests/reference/make_dictionary_fixtures.py dictionary-learning
+
+(The last brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.)
+Each case is a folder of `tests/fixtures/dictionaries/<package>/` with the files as the package saves them, random inputs
+`x` with its activations `f` and reconstructions `y` in `expected.safetensors`, and in `made.json` the hints that the
+files need and the versions that wrote them. `tests/unit/dictionaries/test_against_packages.py` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "dictionaries"
+D, N, K, TOKENS = 6, 10, 3, 16
+
+
+def random(module: nn.Module) -> None:
+    """Give every parameter random values, and thresholds positive ones."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.normal_()
+            if "threshold" in name:
+                parameter.abs_()
+
+
+def note(folder: Path, package: str, x: Tensor, f: Tensor, y: Tensor, **hints: object) -> None:
+    expected = {"x": x, "f": f, "y": y}
+    save_file({k: v.detach().float().contiguous() for k, v in expected.items()}, folder / "expected.safetensors")
+    versions = {name: version(name) for name in (package, "torch")}
+    (folder / "made.json").write_text(json.dumps({"hints": hints, "versions": versions}, indent=1) + "\n")
+
+
+def sae_lens(root: Path) -> None:
+    from sae_lens import SAE
+    from sae_lens.registry import get_sae_training_class
+
+    def cases() -> Iterator[tuple[str, dict]]:
+        for architecture in ("standard", "topk", "abstopk", "jumprelu", "gated"):
+            k = {"k": K} if "topk" in architecture else {}
+            for normalisation in ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_in"):
+                changes = {"normalize_activations": normalisation, **k}
+                yield f"{architecture}_{normalisation}", {"architecture": architecture, **changes}
+            yield f"{architecture}_without_b_dec", {"architecture": architecture, "apply_b_dec_to_input": False, **k}
+        for architecture in ("topk", "abstopk"):
+            yield (
+                f"{architecture}_rescaled",
+                {"architecture": architecture, "k": K, "rescale_acts_by_decoder_norm": True},
+            )
+        for architecture in ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"):
+            yield architecture, {"architecture": architecture, "d_out": D + 1, "apply_b_dec_to_input": False}
+
+    metadata = {"model_name": "gpt2", "hook_name": "blocks.3.hook_resid_pre"}
+    for name, config in cases():
+        sae = SAE.from_dict({"d_in": D, "d_sae": N, "metadata": metadata, **config})
+        random(sae)
+        x = torch.randn(TOKENS, D)
+        sae.save_model(root / name)
+        hints = {}
+        if config.get("normalize_activations") == "expected_average_only_in":
+            hints = {"scale": 0.285}
+            sae.fold_activation_norm_scaling_factor(0.285)
+        f = sae.encode(x)
+        y = sae(x) if "skip" in name else sae.decode(f)
+        note(root / name, "sae-lens", x, f, y, **hints)
+
+    for architecture in ("batchtopk", "matryoshka_batchtopk"):
+        for rescaled in (False, True):
+            kind, config_kind = get_sae_training_class(architecture)
+            widths = {"matryoshka_widths": [4, N]} if architecture.startswith("matryoshka") else {}
+            sae = kind(config_kind(d_in=D, d_sae=N, k=K, rescale_acts_by_decoder_norm=rescaled, **widths))
+            random(sae)
+            sae.topk_threshold = torch.tensor(0.8, dtype=torch.float64)
+            folder = root / f"{architecture}{'_rescaled' if rescaled else ''}"
+            if rescaled:  # as its trainer does before saving
+                sae.fold_W_dec_norm()
+            sae.save_inference_model(folder)
+            saved = SAE.load_from_disk(folder)
+            x = torch.randn(TOKENS, D)
+            f = saved.encode(x)
+            note(folder, "sae-lens", x, f, saved.decode(f))
+
+
+def eai_sparsify(root: Path) -> None:
+    from sparsify import SparseCoder, SparseCoderConfig
+
+    for name, config in {
+        "layers.3": {"k": K},
+        "layers.3.attention": {"k": K, "normalize_decoder": False},
+        "layers.2.mlp/groupmax": {"k": 5, "activation": "groupmax"},
+        "layers.2.mlp/transcoder": {"k": K, "transcode": True},
+        "layers.2.mlp/skip_transcoder": {"k": K, "transcode": True, "skip_connection": True},
+    }.items():
+        coder = SparseCoder(D, SparseCoderConfig(num_latents=N, **config))
+        random(coder)
+        coder.save_to_disk(root / name)
+        x = torch.randn(TOKENS, D)
+        values, indices, _ = coder.encode(x)
+        f = torch.zeros(TOKENS, N).scatter_(1, indices, values)
+        note(root / name, "eai-sparsify", x, f, coder(x).sae_out)
+
+
+def dictionary_learning(root: Path) -> None:
+    from dictionary_learning import dictionary
+    from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
+    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKSAE
+    from dictionary_learning.trainers.top_k import AutoEncoderTopK
+
+    for name, module in {
+        "AutoEncoder": dictionary.AutoEncoder(D, N),
+        "AutoEncoderNew": dictionary.AutoEncoderNew(D, N),
+        "GatedAutoEncoder": dictionary.GatedAutoEncoder(D, N),
+        "JumpReluAutoEncoder": dictionary.JumpReluAutoEncoder(D, N),
+        "AutoEncoderTopK": AutoEncoderTopK(D, N, K),
+        "BatchTopKSAE": BatchTopKSAE(D, N, K),
+        "MatryoshkaBatchTopKSAE": MatryoshkaBatchTopKSAE(D, N, K, [4, 6]),
+    }.items():
+        random(module)
+        if name in ("BatchTopKSAE", "MatryoshkaBatchTopKSAE"):
+            module.threshold.fill_(0.7)
+        folder = root / "resid_post_layer_3" / name
+        folder.mkdir(parents=True)
+        torch.save(module.state_dict(), folder / "ae.pt")
+        trainer = {"dict_class": name, "k": K, "lm_name": "gpt2", "submodule_name": "resid_post_layer_3"}
+        (folder / "config.json").write_text(json.dumps({"trainer": trainer, "buffer": {"io": "out"}}))
+        if name == "AutoEncoder":
+            module = dictionary.AutoEncoder.from_pretrained(folder / "ae.pt")
+        x = torch.randn(TOKENS, D)
+        f = module.encode(x)
+        note(folder, "dictionary-learning", x, f, module.decode(f))
+
+
+PACKAGES = {"sae-lens": sae_lens, "eai-sparsify": eai_sparsify, "dictionary-learning": dictionary_learning}
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in PACKAGES:
+        raise SystemExit(f"usage: {sys.argv[0]} {'|'.join(PACKAGES)}")
+    name = sys.argv[1]
+    root = FOLDER / name
+    shutil.rmtree(root, ignore_errors=True)
+    torch.manual_seed(0)
+    PACKAGES[name](root)
+
+
+if __name__ == "__main__":
+    main()

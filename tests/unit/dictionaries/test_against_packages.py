@@ -1,0 +1,30 @@
+"""Files that the publishers' own packages wrote, against what those packages compute from them.
+
+`tests/reference/make_dictionary_fixtures.py` makes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from dense import check
+from safetensors.torch import load_file
+
+from steerkit.dictionaries.formats.recognise import read_parts
+
+FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "dictionaries"
+CASES = sorted(path.parent for path in FOLDER.rglob("made.json"))
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.relative_to(FOLDER).as_posix())
+def test_encode_and_decode_agree_with_the_package(folder):
+    hints = json.loads((folder / "made.json").read_text())["hints"]
+    expected = {name: values.double() for name, values in load_file(folder / "expected.safetensors").items()}
+    parts = read_parts(folder, **hints)
+    check(parts, expected["f"], expected["y"], expected["x"])
+
+
+def test_there_are_files_of_every_package():
+    assert {case.relative_to(FOLDER).parts[0] for case in CASES} == {"sae-lens", "eai-sparsify", "dictionary-learning"}
