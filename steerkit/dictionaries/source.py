@@ -25,6 +25,7 @@ class Hints:
         site: Where the dictionary reads, and writes unless `site_out` is given; overrides what the files say.
         site_out: Where a transcoder writes.
         model: Name of the model it was trained on; overrides what the files say.
+        centred: Whether it was trained on activations less their mean; overrides what the files say.
         k: How many features are active at a token, of top-k dictionaries.
         scale: Constant by which activations were multiplied in training (SAELens: `norm_scaling_factor`).
         kind: Class (dictionary_learning), method (AxBench), or activation function (plain) of the dictionary.
@@ -34,6 +35,7 @@ class Hints:
     site: str | None = None
     site_out: str | None = None
     model: str | None = None
+    centred: bool | None = None
     k: int | None = None
     scale: float | None = None
     kind: str | None = None

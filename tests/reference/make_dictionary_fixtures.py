@@ -7,10 +7,14 @@ Run it in an environment that has one of the packages, naming it:
     pip install torch safetensors dictionary-learning && \
         python tests/reference/make_dictionary_fixtures.py dictionary-learning
 
-(The last brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.)
-Each case is a folder of `tests/fixtures/dictionaries/<package>/` with the files as the package saves them, random inputs
-`x` with its activations `f` and reconstructions `y` in `expected.safetensors`, and in `made.json` the hints that the
-files need and the versions that wrote them. `tests/unit/dictionaries/test_against_packages.py` reads them.
+    pip install torch safetensors && pip install --no-deps git+https://github.com/openai/sparse_autoencoder && \
+        python tests/reference/make_dictionary_fixtures.py sparse-autoencoder
+
+(dictionary-learning brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.)
+
+Each case is a folder of `tests/fixtures/dictionaries/<package>/` with the files as the package saves them, random
+inputs `x` with its activations `f` and reconstructions `y` in `expected.safetensors`, and in `made.json` the hints that
+the files need and the versions that wrote them. `tests/unit/dictionaries/test_against_packages.py` reads them.
 """
 
 from __future__ import annotations
@@ -145,7 +149,31 @@ def dictionary_learning(root: Path) -> None:
         note(folder, "dictionary-learning", x, f, module.decode(f))
 
 
-PACKAGES = {"sae-lens": sae_lens, "eai-sparsify": eai_sparsify, "dictionary-learning": dictionary_learning}
+def sparse_autoencoder(root: Path) -> None:
+    from sparse_autoencoder.model import Autoencoder, TopK
+
+    for name, options in {
+        "mlp_post_act": {"activation": nn.ReLU()},
+        "resid_delta_mlp_v4": {"activation": nn.ReLU(), "tied": True},
+        "resid_post_mlp_v5_32k": {"activation": TopK(K), "normalize": True},
+        "resid_post_attn_v5_128k": {"activation": TopK(K, nn.Identity()), "normalize": True},
+    }.items():
+        autoencoder = Autoencoder(N, D, **options)
+        random(autoencoder)
+        folder = root / name / "autoencoders"
+        folder.mkdir(parents=True)
+        torch.save(autoencoder.state_dict(), folder / "3.pt")
+        x = torch.randn(TOKENS, D)
+        f, info = autoencoder.encode(x)
+        note(folder, "sparse_autoencoder", x, f, autoencoder.decode(f, info))
+
+
+PACKAGES = {
+    "sae-lens": sae_lens,
+    "eai-sparsify": eai_sparsify,
+    "dictionary-learning": dictionary_learning,
+    "sparse-autoencoder": sparse_autoencoder,
+}
 
 
 def main() -> None:

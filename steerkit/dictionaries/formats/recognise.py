@@ -91,4 +91,5 @@ def _with_hints(parts: Parts, hints: Hints) -> Parts:
         site_in=site or parts.site_in,
         site_out=site_out or parts.site_out,
         model=hints.model or parts.model,
+        centred=parts.centred if hints.centred is None else hints.centred,
     )
