@@ -114,7 +114,7 @@ def search(text: str = "", limit: int = 50) -> pd.DataFrame:
     import pandas as pd
 
     table = _table()
-    found = [match.index for match in table.index.search(text, limit)] if text else range(len(table.entries))[:limit]
+    found = [match.feature for match in table.index.search(text, limit)] if text else range(len(table.entries))[:limit]
     rows = [
         {
             "name": entry.name,
@@ -139,7 +139,7 @@ def entries() -> list[Entry]:
 def suggestion(name: str) -> str:
     """What to try instead of a name that is not there."""
     table = _table()
-    near = [repr(table.entries[match.index].name) for match in table.index.search(name, 3)]
+    near = [repr(table.entries[match.feature].name) for match in table.index.search(name, 3)]
     return (f"Did you mean {' or '.join(near)}? " if near else "") + "See steerkit.catalog.search(...)."
 
 

@@ -49,7 +49,7 @@ BESIDE = (
     "metadata.jsonl",
 )
 # huggingface_hub's HTTP client has changed, and with it the class that its errors of transport share.
-_HTTPError = HfHubHTTPError.__bases__[0]
+_HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def locate(name: str | os.PathLike[str], *, revision: str | None = None) -> Loca
     Raises:
         DictionaryError: There is none, it may not be had, or its download failed.
     """
-    path = Path(name).expanduser()
-    if path.exists():
-        return Located(path)
     name = os.fspath(name)
+    path = Path(name).expanduser()
+    if name and path.exists():
+        return Located(path)
     if path.is_absolute() or name.startswith((".", "~")):
         raise DictionaryError(f"There is no file or folder '{name}'. Check the path.")
     entry = lookup(name)
@@ -161,8 +161,8 @@ def _what_is_there(names: list[str], repo: str, inside: str) -> str:
     while folder and not any(name.startswith(f"{folder}/") for name in names):
         folder = _parent(folder)
     problem = f"{repo} has no '{inside}'" if folder != inside else f"{_join(repo, inside)} is not one dictionary"
-    start = len(_join(folder, ""))
-    below = [name[start:].partition("/") for name in sorted(names) if not folder or name.startswith(f"{folder}/")]
+    start = f"{folder}/" if folder else ""
+    below = [name.removeprefix(start).partition("/") for name in sorted(names) if name.startswith(start)]
     there = list(dict.fromkeys(first + slash for first, slash, _ in below))
     shown = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
     return f"{problem}. {_join(repo, folder)} has: {shown or 'no files'}. Give the path of one dictionary in it."
@@ -172,8 +172,8 @@ def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+def _join(*parts: str) -> str:
+    return "/".join(filter(None, parts))
 
 
 @contextmanager
@@ -208,8 +208,7 @@ def _explained(repo: str, inside: str, revision: str | None) -> Iterator[None]:
         ) from error
     except (OSError, _HTTPError) as error:
         raise DictionaryError(
-            f"The download of {_join(repo, inside)} failed: {_first_line(error)}. "
-            "Try again; it goes on where it stopped."
+            f"The download of {_join(repo, inside)} failed: {_first_line(error)}. Nothing of it was kept. Try again."
         ) from error
 
 

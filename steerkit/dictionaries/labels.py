@@ -45,7 +45,7 @@ class Rank(IntEnum):
 class Match(NamedTuple):
     """A label found by a search."""
 
-    index: int
+    feature: int
     label: str
     rank: Rank
 
@@ -66,7 +66,7 @@ class Labels:
         >>> labels.add({3: "rain and storms", 5: "music"}, source="mine")
         2
         >>> labels.search("stroms")
-        [Match(index=3, label='rain and storms', rank=<Rank.TYPO: 3>)]
+        [Match(feature=3, label='rain and storms', rank=<Rank.TYPO: 3>)]
         >>> labels.set(5, "jazz")
         >>> labels.best(5)
         Label(text='jazz', source='user', score=None)
@@ -137,9 +137,10 @@ class Labels:
         Raises:
             FeatureError: A label is for a feature that the dictionary does not have. Nothing is imported then.
         """
-        pairs = ((i, Label(text, source)) for i, text in labels.items()) if isinstance(labels, Mapping) else labels
+        if isinstance(labels, Mapping):
+            labels = [(index, Label(text, source)) for index, text in labels.items()]
         rows: dict[tuple[int, Label], None] = {}
-        for index, label in pairs:
+        for index, label in labels:
             if text := _plain(label.text[: LONGEST * 2]):
                 text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
                 rows[self._checked(index), Label(text, label.source, label.score)] = None
@@ -169,7 +170,7 @@ class Labels:
     def named(self, text: str) -> list[int]:
         """Features whose label is exactly this text; if none is, up to case, accents and punctuation."""
         with self._store.lock:
-            found = self.get(match.index for match in self._search(text, limit=None, until=Rank.EXACT))
+            found = self.get(match.feature for match in self._search(text, limit=None, until=Rank.EXACT))
         best = {index: labels[0].text for index, labels in found.items()}
         exact = [index for index, label in best.items() if label == _plain(text)]
         return sorted(exact or [index for index, label in best.items() if words(label) == words(text)])

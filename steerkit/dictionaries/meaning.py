@@ -32,7 +32,7 @@ def sentence_embedder(model: str = MODEL) -> Embed:
         DictionaryError: sentence-transformers is not installed.
     """
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise DictionaryError(
             "Search by meaning needs sentence embeddings, and sentence-transformers is not installed. Install "

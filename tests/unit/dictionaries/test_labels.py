@@ -32,7 +32,7 @@ def weather():
 
 
 def found(labels, text, **options):
-    return [match.index for match in labels.search(text, **options)]
+    return [match.feature for match in labels.search(text, **options)]
 
 
 # One feature, several labels
@@ -83,7 +83,7 @@ def test_a_frame_of_all_labels(weather):
 
 def test_exact_labels_come_first_then_words_then_beginnings_then_typos(weather):
     matches = weather.search("rain")
-    assert [match.index for match in matches] == [0, 4, 1, 2, 3]
+    assert [match.feature for match in matches] == [0, 4, 1, 2, 3]
     assert [match.rank for match in matches] == [Rank.EXACT, Rank.EXACT, Rank.WORDS, Rank.PREFIX, Rank.TYPO]
 
 
@@ -200,10 +200,10 @@ def test_any_text_can_be_stored_and_searched(imported, edited, typed):
         labels.set(index, text[:LONGEST])
     labels.add(imported)
     matches = labels.search(typed, limit=5)
-    assert len({match.index for match in matches}) == len(matches) <= 5
+    assert len({match.feature for match in matches}) == len(matches) <= 5
     assert [match.rank for match in matches] == sorted(match.rank for match in matches)
     for match in matches:
-        assert match.label in [label.text for label in labels.get([match.index])[match.index]]
+        assert match.label in [label.text for label in labels.get([match.feature])[match.feature]]
     for index in imported:
         best = labels.best(index)
         if best is not None:
@@ -450,11 +450,11 @@ def test_search_by_meaning(tmp_path):
     labels = Labels(tmp_path / "labels.sqlite", embed=embed)
     labels.add(WEATHER)
     matches = labels.search("drizzle", limit=2, by_meaning=True)
-    assert {match.index for match in matches} < {0, 1, 4}
+    assert {match.feature for match in matches} < {0, 1, 4}
     assert matches[0].rank is Rank.MEANING
     assert embed.seen == len(WEATHER) + 1
     labels.set(3, "jazz on the radio")
-    assert {match.index for match in labels.search("music", limit=2, by_meaning=True)} == {3, 6}
+    assert {match.feature for match in labels.search("music", limit=2, by_meaning=True)} == {3, 6}
     assert embed.seen == len(WEATHER) + 3, "only what is new is embedded"
     assert labels.search("train", limit=1, by_meaning=True)[0].index != 3, "the user's label replaces its meaning"
     labels.close()
