@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from steerkit.dictionaries.label_files import Label, read_labels
 from steerkit.dictionaries.label_store import ARRIVAL, TABLES, Store, union
@@ -138,7 +138,7 @@ class Labels:
             FeatureError: A label is for a feature that the dictionary does not have. Nothing is imported then.
         """
         if isinstance(labels, Mapping):
-            labels = [(index, Label(text, source)) for index, text in labels.items()]
+            labels = [(index, Label(text, source)) for index, text in cast("Mapping[int, str]", labels).items()]
         rows: dict[tuple[int, Label], None] = {}
         for index, label in labels:
             if text := _plain(label.text[: LONGEST * 2]):
