@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steerkit import errors, learn
+    from steerkit.dictionaries import catalog
+    from steerkit.dictionaries.calibration import Calibration
+    from steerkit.dictionaries.codes import Codes
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.dictionaries.feature import Feature
+    from steerkit.dictionaries.load import load_dictionary
     from steerkit.edits import Edit, Plan, Where
     from steerkit.model import Model, load
     from steerkit.reading import Reading
@@ -20,8 +26,12 @@ __version__ = "0.1.0"
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
+    "Calibration": "dictionaries.calibration",
+    "Codes": "dictionaries.codes",
     "Comparison": "runs",
+    "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
+    "Feature": "dictionaries.feature",
     "Model": "model",
     "Plan": "edits",
     "Prompt": "tokens",
@@ -35,12 +45,17 @@ _HOMES = {
     "Vector": "vectors",
     "Where": "edits",
     "load": "model",
+    "load_dictionary": "dictionaries.load",
 }
-_MODULES = ("errors", "learn")
+_MODULES = {"catalog": "dictionaries.catalog", "errors": "errors", "learn": "learn"}
 
 __all__ = [
+    "Calibration",
+    "Codes",
     "Comparison",
+    "Dictionary",
     "Edit",
+    "Feature",
     "Model",
     "Plan",
     "Prompt",
@@ -53,15 +68,17 @@ __all__ = [
     "Token",
     "Vector",
     "Where",
+    "catalog",
     "errors",
     "learn",
     "load",
+    "load_dictionary",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"steerkit.{name}")
+        return importlib.import_module(f"steerkit.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"steerkit.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'steerkit' has no attribute {name!r}")

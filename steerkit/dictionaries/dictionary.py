@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.codes import Codes
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
+from steerkit.dictionaries.labels import Labels
 from steerkit.dictionaries.parts import Parts
 from steerkit.errors import DictionaryError, FeatureError, VectorError
 
@@ -33,15 +35,26 @@ class Dictionary:
         parts: Its weights and what has to be known to use them.
         name: Name or path it was loaded from.
         revision: Revision it was resolved to, if any.
+        labels: A file that keeps labels of the user's own; in memory without one.
 
     Attributes:
+        labels: Labels of the features.
         site_in: Where it reads; None where the files do not say and nobody has.
         site_out: Where it writes.
         calibration: The last calibration, if any.
     """
 
-    def __init__(self, parts: Parts, name: str, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        name: str,
+        revision: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.parts, self.name, self.revision = parts, name, revision
+        self.labels = Labels(labels, n_features=parts.n_features)
+        if parts.labels:
+            self.labels.add(parts.labels, source=parts.format)
         self.site_in: Site | None = parts.site_in
         self.site_out: Site | None = parts.site_out or parts.site_in
         self.calibration: Calibration | None = None
@@ -183,9 +196,9 @@ class Dictionary:
         """
         if not isinstance(feature, str):
             return Feature(self, self._checked(feature))
-        found = [index for index, label in self.parts.labels.items() if label == feature]
+        found = self.labels.named(feature)
         if len(found) != 1:
-            listed = f"; they are {', '.join(map(str, found[:5]))}" if found else ""
+            listed = f": {', '.join(map(str, found[:5]))}" if found else ". Look for it with search"
             raise FeatureError(f"{len(found)} features of {self.name} are called {feature!r}{listed}.")
         return Feature(self, found[0])
 
@@ -194,7 +207,30 @@ class Dictionary:
 
     def label(self, index: int) -> str | None:
         """A feature's best label, if it has one."""
-        return self.parts.labels.get(index)
+        label = self.labels.best(index)
+        return None if label is None else label.text
+
+    def set_label(self, index: int, text: str | None) -> None:
+        """Give a feature a label of your own; None takes it away again. Imports never change it.
+
+        Raises:
+            FeatureError: There is no such feature.
+            DictionaryError: The text is too long.
+        """
+        self.labels.set(index, text)
+
+    def search(self, text: str, limit: int = 20, *, by_meaning: bool = False) -> list[Feature]:
+        """Features whose labels answer a search, best first.
+
+        Args:
+            text: Words, or the beginnings of words; small typing errors do no harm.
+            limit: How many at most.
+            by_meaning: Compare meanings instead; needs the package sentence-transformers.
+
+        Raises:
+            DictionaryError: Search by meaning is not to be had.
+        """
+        return [Feature(self, match.feature) for match in self.labels.search(text, limit, by_meaning=by_meaning)]
 
     def max_activation(self, index: int) -> float | None:
         """A feature's maximum activation, as calibrated or else as published; None where neither is known."""
