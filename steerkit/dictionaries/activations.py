@@ -39,7 +39,7 @@ class Activation(ABC):
     def to(self, device: torch.device) -> Activation:
         """The same with its tensors on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, torch.Tensor)})
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, torch.Tensor)})  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ class InMemory(Matrix):
 
     def __init__(self, values: Float[Tensor, "rows columns"]) -> None:
         self._values = values
-        self.shape = tuple(values.shape)
+        self.shape = values.shape[0], values.shape[1]
 
     @override
     def rows(self, index: Sequence[int]) -> Tensor:
@@ -115,8 +115,11 @@ class OnDisk(Matrix):
     @override
     def columns(self, index: Sequence[int]) -> Tensor:
         size, (n_rows, width) = self._dtype.itemsize, self.shape
+        runs = _runs(index)
+        if runs == [(0, width)]:
+            return self.whole()
         parts = [torch.empty(n_rows, 0)]
-        for first, length in _runs(index):
+        for first, length in runs:
             starts = [(row * width + first) * size for row in range(n_rows)]
             parts.append(self._read(starts, length * size).reshape(n_rows, length))
         return torch.cat(parts, dim=1)

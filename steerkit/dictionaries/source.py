@@ -65,11 +65,14 @@ class Source:
         self._opened: dict[Path, TensorFile] = {}
 
     def weights(self, *patterns: str) -> TensorFile | None:
-        """The one file in the folder whose name is one of these patterns; a file given need only be of that kind."""
+        """The one file in the folder that the first fitting pattern names; a file given need only be of that kind."""
         if not self.path.is_dir():
             return self._open(self.path) if self.path.suffix in {Path(name).suffix for name in patterns} else None
-        found = sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
-        return self._open(found[0]) if len(found) == 1 else None
+        for pattern in patterns:
+            found = [path for path in self.folder.glob(pattern) if path.is_file()]
+            if found:
+                return self._open(found[0]) if len(found) == 1 else None
+        return None
 
     def need(self, *patterns: str) -> TensorFile:
         """The same, where there has to be one.

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from steerkit.dictionaries.activations import JumpReLU
-from steerkit.dictionaries.formats.hooks import site_of_module
+from steerkit.dictionaries.formats.hooks import site_of_port
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.source import Source
 from steerkit.errors import DictionaryError
@@ -66,9 +66,10 @@ def read(source: Source) -> Parts:
 
 
 def _model(name: str | None, repo: re.Match[str] | None) -> str | None:
-    if name is None and repo is None:
-        return None
-    name = name or f"gemma-3-{repo[1]}-{repo[2]}"
+    if name is None:
+        if repo is None:
+            return None
+        name = f"gemma-3-{repo[1]}-{repo[2]}"
     name = name.removeprefix("google/").replace("gemma-v3-", "gemma-3-")
     return "google/" + ("gemma-3-270m" if name == "gemma-3-270m-pt" else name)  # the base model's id has no "-pt"
 
@@ -76,8 +77,8 @@ def _model(name: str | None, repo: re.Match[str] | None) -> str | None:
 def _sites(source: Source, config: dict[str, Any], model: str | None) -> tuple[Site | None, Site | None]:
     hook_in, hook_out = config.get("hf_hook_point_in"), config.get("hf_hook_point_out")
     if hook_in:
-        site_in = site_of_module(*hook_in.rsplit(".", 1), model)
-        return site_in, site_of_module(*hook_out.rsplit(".", 1), model) if hook_out else site_in
+        site_in = site_of_port(hook_in, model)
+        return site_in, site_of_port(hook_out, model) if hook_out else site_in
     place = source.search(r"/(resid_post|attn_out|mlp_out|transcoder)(?:_all)?/layer_(\d+)_")
     if place is None:
         return None, None

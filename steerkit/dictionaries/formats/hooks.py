@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from steerkit.sites import Site
+from steerkit.sites import GEMMA_POST_NORM, GPT2, GPT_NEO, GPT_NEOX, LLAMA, Family, Site
 
 TRANSFORMER_LENS = {
     "hook_resid_pre": "resid_pre",
@@ -20,22 +20,27 @@ TRANSFORMER_LENS = {
     "ln2.hook_normalized": "mlp_in_normalized",
 }
 
-MODULES = {
-    ("", "input"): "resid_pre",
-    ("", "output"): "resid_post",
-    ("pre_feedforward_layernorm", "output"): "mlp_in",
-    ("post_feedforward_layernorm", "output"): "mlp_out",
-    ("ln_2", "input"): "resid_mid",
-    ("ln_2", "output"): "mlp_in",
-    ("mlp", "input"): "mlp_in",
-    ("mlp", "output"): "mlp_out",
-    **{(name, "output"): "attn_out" for name in ("self_attn", "attn", "attention")},
-    **{(name, "input"): "z" for name in ("self_attn.o_proj", "self_attn.dense", "attn.c_proj", "attention.dense")},
-    **{(name, "input"): "mlp_post" for name in ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h")},
-}
-# Gemma 2 and 3 put a norm between these and the residual stream, so no site is their own output.
-BEFORE_POST_NORM = {"mlp.hook_out", "mlp", "self_attn"}
 POST_NORM_MODEL = re.compile(r"gemma-?v?[23](?!b)", re.IGNORECASE)  # gemma-2b is of the first generation
+
+
+def _places(*families: Family) -> dict[tuple[str, str], str]:
+    """Kinds of site by module within a layer, and port."""
+    places = {("", "input"): "resid_pre", ("", "output"): "resid_post"}
+    for family in families:
+        places |= {
+            (family.z, "input"): "z",
+            (family.attn_out, "output"): "attn_out",
+            (family.mlp_norm, "output"): "mlp_in",
+            (family.mlp, "input"): "mlp_in",
+            (family.mlp_post, "input"): "mlp_post",
+            (family.mlp_out, "output"): "mlp_out",
+        }
+    return places
+
+
+PLACES = _places(LLAMA, GPT2, GPT_NEO, GPT_NEOX)
+# With norms behind attention and MLP, their own outputs are not what is added to the stream, and so no site.
+PLACES_WITH_POST_NORMS = _places(GEMMA_POST_NORM)
 
 
 def has_post_norms(model: str | None) -> bool:
@@ -51,10 +56,21 @@ def site_of_hook(hook: str | None, model: str | None) -> Site | None:
         Site(layer=7, kind='resid_pre')
     """
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook or "")
-    if not match or (match[2] in BEFORE_POST_NORM and has_post_norms(model)):
+    if not match or (match[2] == "mlp.hook_out" and has_post_norms(model)):
         return None
     kind = TRANSFORMER_LENS.get(match[2])
     return Site(int(match[1]), kind) if kind else None
+
+
+def site_of_port(hook: str, model: str | None) -> Site | None:
+    """The site of a module's path with `.input` or `.output` behind it.
+
+    Example:
+        >>> site_of_port("model.layers.4.self_attn.o_proj.input", "google/gemma-3-1b-pt")
+        Site(layer=4, kind='z')
+    """
+    module, _, port = hook.rpartition(".")
+    return site_of_module(module, port, model)
 
 
 def site_of_module(module: str, port: str, model: str | None) -> Site | None:
@@ -70,10 +86,6 @@ def site_of_module(module: str, port: str, model: str | None) -> Site | None:
     if not match:
         return None
     name = match[2] or ""
-    if port == "output" and has_post_norms(model):
-        if name in BEFORE_POST_NORM:
-            return None
-        if name == "post_attention_layernorm":
-            return Site(int(match[1]), "attn_out")
-    kind = MODULES.get((name, port))
+    post_norms = has_post_norms(model) or "feedforward_layernorm" in name
+    kind = (PLACES_WITH_POST_NORMS if post_norms else PLACES).get((name, port))
     return Site(int(match[1]), kind) if kind else None

@@ -36,9 +36,7 @@ def recognise(source: Source) -> bool:
 
 def read(source: Source) -> Parts:
     """Read it."""
-    file = _weights(source)
-    if file is None:
-        source.need(LEGACY, CURRENT)
+    file = _weights(source) or source.need(LEGACY, CURRENT)
     config = _hyperparams(source) or source.config("config.json")
     if config.get("use_glu_encoder") or "W_E_glu" in file:
         raise DictionaryError(f"'{source.path}' has a gated linear unit for an encoder, which is not served.")

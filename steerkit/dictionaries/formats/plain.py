@@ -43,9 +43,8 @@ def read(source: Source) -> Parts:
 
 
 def _oriented(file: TensorFile, name: str, shape: tuple[int, int]) -> Matrix:
-    if file.shape(name) == shape[::-1]:
-        return file.matrix(name, shape[::-1]).T
-    return file.matrix(name, shape)
+    turned = shape[1], shape[0]
+    return file.matrix(name, turned).T if file.shape(name) == turned else file.matrix(name, shape)
 
 
 def _activation(source: Source, file: TensorFile, n: int) -> Activation:

@@ -72,9 +72,16 @@ def read_parts(path: str | os.PathLike[str], *, format: str | None = None, **hin
 
 
 def _recognised(source: Source) -> ModuleType:
-    found = [module for module in FORMATS.values() if module.recognise(source)]
+    found, errors = [], []
+    for module in FORMATS.values():
+        try:
+            found += [module] if module.recognise(source) else []
+        except DictionaryError as error:  # of a file that may lie beside the dictionary, such as an optimizer's state
+            errors.append(error)
     if len(found) == 1:
         return found[0]
+    if errors and not found:
+        raise errors[0]
     names = ", ".join(module.NAME for module in found)
     raise DictionaryError(
         f"'{source.path}' "

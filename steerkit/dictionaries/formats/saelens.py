@@ -13,7 +13,7 @@ import torch
 
 from steerkit.dictionaries.activations import Activation, Gated, JumpReLU, Linear, ReLU, TanhReLU, TopK
 from steerkit.dictionaries.files import TensorFile
-from steerkit.dictionaries.formats.hooks import site_of_hook, site_of_module
+from steerkit.dictionaries.formats.hooks import site_of_hook, site_of_port
 from steerkit.dictionaries.parts import Normalisation, Parts
 from steerkit.dictionaries.source import Source
 from steerkit.errors import DictionaryError
@@ -130,9 +130,7 @@ def _config(source: Source, raw: dict[str, Any]) -> Config:
 
 
 def _site(hf_hook: str | None, hook: str | None, model: str | None) -> Site | None:
-    if hf_hook and hf_hook.endswith((".input", ".output")):
-        return site_of_module(*hf_hook.rsplit(".", 1), model)
-    return site_of_hook(hook, model)
+    return site_of_port(hf_hook, model) if hf_hook else site_of_hook(hook, model)
 
 
 def _normalisation(source: Source, raw: dict[str, Any]) -> str:
@@ -152,7 +150,7 @@ def _with_encoder(source: Source, file: TensorFile, config: Config, parts: Parts
             f"which is not served; known are {', '.join(NORMALISATIONS)}, and no per-token one for transcoders."
         )
     W_enc = file.matrix("W_enc", (d_in, n))
-    b_enc = None if config.architecture == "gated" else file.vector("b_enc", n)
+    b_enc = torch.zeros(n) if config.architecture == "gated" else file.vector("b_enc", n)
     W_dec, b_dec = parts.W_dec, parts.b_dec
     activation = _activation(file, config, n)
     if config.rescale and config.architecture in ("topk", "abstopk", *BATCH_TOPK):
