@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steerkit.dictionaries.containers import Contents, Entry, read_npz, read_safetensors, read_torch
+from steerkit.dictionaries.matrix import InMemory, Matrix
 from steerkit.errors import DictionaryError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
-
-    from steerkit.dictionaries.matrix import Matrix
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", ".npz", *TORCH_SUFFIXES)
@@ -98,7 +97,10 @@ class TensorFile:
         if entry.shape != shape:
             raise self._wrong_shape(name, f"{shape}")
         self._check_floating(name, entry)
-        return entry.matrix()
+        matrix = entry.matrix()
+        if isinstance(matrix, InMemory):  # those on disk are checked as they are read
+            self._check_finite(name, matrix.whole())
+        return matrix
 
     def vector(self, name: str, length: int) -> Float[Tensor, " length"]:
         """A vector in float32, which must have this length.
@@ -111,8 +113,7 @@ class TensorFile:
             raise self._wrong_shape(name, f"({length},)")
         self._check_floating(name, entry)
         values = entry.read().float().contiguous()
-        if not values.isfinite().all():
-            raise DictionaryError(f"Tensor '{name}' of '{self.path}' has NaN or infinity. Its weights cannot be used.")
+        self._check_finite(name, values)
         return values
 
     def number(self, name: str) -> float:
@@ -158,6 +159,10 @@ class TensorFile:
             f"Tensor '{name}' of '{self.path}' has the shape {self.shape(name)}; {expected} was expected. "
             "The file is damaged or of another format: name it with format=."
         )
+
+    def _check_finite(self, name: str, values: Tensor) -> None:
+        if not values.isfinite().all():
+            raise DictionaryError(f"Tensor '{name}' of '{self.path}' has NaN or infinity. Its weights cannot be used.")
 
     def _check_floating(self, name: str, entry: Entry) -> None:
         if not entry.dtype.is_floating_point:

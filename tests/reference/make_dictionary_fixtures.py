@@ -9,8 +9,11 @@ Run it in an environment that has one of the packages, naming it:
 
     pip install torch safetensors && pip install --no-deps git+https://github.com/openai/sparse_autoencoder && \
         python tests/reference/make_dictionary_fixtures.py sparse-autoencoder
+    pip install torch safetensors git+https://github.com/OpenMOSS/Language-Model-SAEs@d9d4611f && \
+        python tests/reference/make_dictionary_fixtures.py lm-saes
 
-(dictionary-learning brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.)
+(dictionary-learning brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.
+lm-saes asks for Python 3.12 and a submodule; with `--no-deps --ignore-requires-python` beside sae-lens it will do.)
 
 Each case is a folder of `tests/fixtures/dictionaries/<package>/` with the files as the package saves them, random
 inputs `x` with its activations `f` and reconstructions `y` in `expected.safetensors`, and in `made.json` the hints that
@@ -27,7 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "dictionaries"
@@ -168,7 +171,51 @@ def sparse_autoencoder(root: Path) -> None:
         note(folder, "sparse_autoencoder", x, f, autoencoder.decode(f, info))
 
 
+def lm_saes(root: Path) -> None:
+    """Llama Scope: its package when it was published, which turns weights to units of the activations to use them."""
+    from lm_saes.config import SAEConfig
+    from lm_saes.sae import SparseAutoEncoder
+
+    for name, hooks, options in [
+        ("L15R", ("hook_resid_post", "hook_resid_post"), {"act_fn": "jumprelu"}),
+        ("L15TC", ("ln2.hook_normalized", "hook_mlp_out"), {"act_fn": "jumprelu"}),
+        ("L15A", ("hook_attn_out", "hook_attn_out"), {"act_fn": "jumprelu", "sparsity_include_decoder_norm": False}),
+        ("L15M", ("hook_mlp_out", "hook_mlp_out"), {"act_fn": "relu"}),
+    ]:
+        hook_in, hook_out = (f"blocks.15.{hook}" for hook in hooks)
+        norms = {"in": 10.8125, "out": 3.5 if hook_in != hook_out else 10.8125}
+        options = {"sparsity_include_decoder_norm": True, "jump_relu_threshold": 0.35546875} | options
+        config = SAEConfig(
+            hook_point_in=hook_in,
+            hook_point_out=hook_out,
+            d_model=D,
+            expansion_factor=2,
+            device="cpu",
+            dtype=torch.float32,
+            norm_activation="dataset-wise",
+            use_decoder_bias=True,
+            **options,
+        )
+        sae = SparseAutoEncoder(config)
+        random(sae)
+        folder = root / name
+        (folder / "checkpoints").mkdir(parents=True)
+        sae.save_checkpoint(folder / "checkpoints" / "final.safetensors")
+        sae.load_state_dict(load_file(folder / "checkpoints" / "final.safetensors"))  # saving can change the decoder
+        sae.cfg.save_hyperparameters(folder)
+        # As published: under the name of the months before, with the mean norms that the class does not write.
+        written = json.loads((folder / "config.json").rename(folder / "hyperparams.json").read_text())
+        (folder / "hyperparams.json").write_text(json.dumps(written | {"dataset_average_activation_norm": norms}))
+        sae.standardize_parameters_of_dataset_norm({hook_in: norms["in"], hook_out: norms["out"]})
+        if options["sparsity_include_decoder_norm"]:
+            sae.transform_to_unit_decoder_norm()
+        x = torch.randn(TOKENS, D)
+        f = sae.encode(x)
+        note(folder, "lm-saes", x, f, sae.decode(f))
+
+
 PACKAGES = {
+    "lm-saes": lm_saes,
     "sae-lens": sae_lens,
     "eai-sparsify": eai_sparsify,
     "dictionary-learning": dictionary_learning,

@@ -88,6 +88,22 @@ def test_rows_columns_and_blocks(tmp_path, reads, kind, dtype):
     assert file.vector("b", COLUMNS).equal(dense[0])
 
 
+@pytest.mark.parametrize("kind", ["npz packed", "pt old"])
+def test_files_that_can_only_be_read_whole(tmp_path, kind):
+    values = Numbers()(ROWS, COLUMNS)
+    path = tmp_path / f"weights.{kind.split()[0]}"
+    if kind == "npz packed":
+        np.savez_compressed(path, W=values.numpy(), b=values[0].numpy())
+    else:
+        torch.save({"W": values, "b": values[0]}, path, _use_new_zipfile_serialization=False)
+    file = TensorFile.open(path)
+    matrix = file.matrix("W", (ROWS, COLUMNS))
+    assert matrix.rows([3, 0]).equal(values[[3, 0]])
+    assert matrix.columns([6]).equal(values[:, [6]])
+    assert matrix.T.block(2, 5).equal(values.T[2:5])
+    assert file.vector("b", COLUMNS).equal(values[0])
+
+
 def test_neighbouring_columns_are_read_together(tmp_path, reads):
     values = Numbers()(ROWS, COLUMNS)
     matrix = TensorFile.open(write("safetensors", tmp_path, values)).matrix("W", (ROWS, COLUMNS))

@@ -250,6 +250,18 @@ MALFORMED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a wrong number of dimensions": (lambda p: with_saelens(p, W_dec=torch.ones(N)), "two dimensions was expected"),
     "a bias of two dimensions": (lambda p: with_saelens(p, b_dec=torch.ones(1, D)), "one dimension was expected"),
     "NaN in a bias": (lambda p: with_saelens(p, b_enc=torch.full((N,), torch.nan)), "'b_enc'.* has NaN or infinity"),
+    "NaN in a packed matrix": (
+        lambda p: with_npz(p, np.savez_compressed, W_dec=np.full((N, D), np.nan)),
+        "'W_dec'.* has NaN or infinity",
+    ),
+    "NaN in a matrix of an old torch file": (
+        lambda p: with_torch(
+            p,
+            goodfire(**{"decoder_linear.weight": torch.full((D, N), torch.nan)}),
+            _use_new_zipfile_serialization=False,
+        ),
+        "'decoder_linear.weight'.* has NaN or infinity",
+    ),
     "infinity in a bias": (lambda p: with_saelens(p, b_dec=torch.full((D,), torch.inf)), "has NaN or infinity"),
     "whole numbers for weights": (
         lambda p: with_saelens(p, W_enc=torch.ones(D, N, dtype=torch.int64)),
