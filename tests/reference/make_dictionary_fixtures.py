@@ -11,6 +11,8 @@ Run it in an environment that has one of the packages, naming it:
         python tests/reference/make_dictionary_fixtures.py sparse-autoencoder
     pip install torch safetensors git+https://github.com/OpenMOSS/Language-Model-SAEs@d9d4611f && \
         python tests/reference/make_dictionary_fixtures.py lm-saes
+    pip install torch safetensors git+https://github.com/decoderesearch/circuit-tracer && \
+        python tests/reference/make_dictionary_fixtures.py circuit-tracer
 
 (dictionary-learning brings a torchvision that a CPU build of torch cannot load; `pip uninstall torchvision` helps.
 lm-saes asks for Python 3.12 and a submodule; with `--no-deps --ignore-requires-python` beside sae-lens it will do.)
@@ -214,7 +216,30 @@ def lm_saes(root: Path) -> None:
         note(folder, "lm-saes", x, f, sae.decode(f))
 
 
+def circuit_tracer(root: Path) -> None:
+    from circuit_tracer.transcoder.activation_functions import JumpReLU, TopK
+    from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder, load_transcoder
+
+    for name, activation, skip in [
+        ("relu", torch.relu, False),
+        ("jumprelu", JumpReLU(torch.rand(N), 0.1), True),
+        ("topk", TopK(K), True),
+    ]:
+        folder = root / name
+        folder.mkdir(parents=True)
+        path = folder / "layer_4.safetensors"
+        transcoder = SingleLayerTranscoder(D, N, activation, 4, skip_connection=skip, dtype=torch.float32)
+        random(transcoder)
+        transcoder.to_safetensors(path)
+        x = torch.randn(TOKENS, D)
+        f = transcoder.encode(x)
+        note(folder, "circuit-tracer", x, f, transcoder.decode(f, x))
+        if name != "topk":  # its own loader takes k from elsewhere
+            assert torch.equal(load_transcoder(path, 4).encode(x), f)
+
+
 PACKAGES = {
+    "circuit-tracer": circuit_tracer,
     "lm-saes": lm_saes,
     "sae-lens": sae_lens,
     "eai-sparsify": eai_sparsify,

@@ -66,9 +66,11 @@ def _config(source: Source) -> dict[str, Any]:
 
 def _activation(source: Source, file: TensorFile, config: dict[str, Any], n: int) -> Activation:
     name = config.get("activation")
+    k = source.hints.k or config.get("k") or (file.number("k") if "k" in file else None)
     if name in (None, "none", "jump_relu"):
-        return JumpReLU(file.vector(THRESHOLD, n)) if THRESHOLD in file else ReLU()
-    k = source.hints.k or config.get("k")
+        if THRESHOLD in file:
+            return JumpReLU(file.vector(THRESHOLD, n))
+        name = "topk" if "k" in file else "relu"
     match name:
         case "relu":
             return ReLU()

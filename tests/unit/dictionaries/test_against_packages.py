@@ -37,5 +37,5 @@ def test_encode_and_decode_agree_with_the_package(folder):
 
 
 def test_there_are_files_of_every_package():
-    packages = {"sae-lens", "eai-sparsify", "dictionary-learning", "lm-saes", "sparse-autoencoder"}
+    packages = {"circuit-tracer", "sae-lens", "eai-sparsify", "dictionary-learning", "lm-saes", "sparse-autoencoder"}
     assert {case.relative_to(FOLDER).parts[0] for case in CASES} == packages
