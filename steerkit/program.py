@@ -125,6 +125,16 @@ class Program:
         """Rows of the batch that it was made for; 1 serves any."""
         return len(self.enabled)
 
+    def reads_as(self, other: Program) -> bool:
+        """Whether another program's columns are of the same directions."""
+        return self is other or (
+            self.columns == other.columns
+            and all(torch.equal(*pair) for pair in zip(self._directions(), other._directions(), strict=True))
+        )
+
+    def _directions(self) -> list[Tensor]:
+        return [site.directions.cpu() for stop in self.stops for site in stop.sites]
+
     def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""
         if self.is_special.device != device:
@@ -291,13 +301,13 @@ def _site_program(
                 "It was made for another model or another kind of site."
             )
     directions = torch.stack([edit.target.direction(site) for edit in edits])
-    norms = directions.norm(dim=-1)
+    norms = directions.double().norm(dim=-1)
     for edit, norm in zip(edits, norms.tolist(), strict=True):
         if norm == 0 and (edit.operator != "add" or edit.unit != "raw"):
             raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")
     additive = torch.tensor([edit.operator == "add" for edit in edits])
-    readers = directions / norms.square().clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-    gram = readers.double() @ directions.double().T
+    readers = directions.double() / norms.square().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
+    gram = readers @ directions.double().T
     _refuse_dependent(site, edits, directions)
 
     # raw strengths count directions; the other units count lengths, so they are divided by the direction's own
@@ -312,7 +322,7 @@ def _site_program(
     return SiteProgram(
         columns=columns,
         directions=directions,
-        readers=readers,
+        readers=readers.float(),
         gain=gain,
         shift=shift,
         by_norm=torch.tensor([edit.unit == "norm" for edit in edits]),
