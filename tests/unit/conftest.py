@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import steerkit as sk
-import tiny
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
