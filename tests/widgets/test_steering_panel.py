@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_the_baseline_is_written_once(panel: Page, monkeypatch: pytest.MonkeyPat
 
 def test_the_newest_request_wins(panel: Page) -> None:
     for strength in range(10):
-        panel.run_from_page(f"r{strength}", strengths=[float(strength)], max_new_tokens=100)
+        panel.run_from_page(f"r{strength}", strengths=[float(strength)], max_new_tokens=40)
     panel.wait(30)
     assert panel.run.plan[0].strength == 9
     assert "".join(panel.gathered("r9")["steered"]) == panel.run.text
@@ -114,11 +115,14 @@ def test_stop_keeps_what_there_is(panel: Page) -> None:
     assert "".join(panel.gathered("a")["steered"]) == panel.run.text
 
 
-def test_stop_does_not_wait_for_a_model_at_work(panel: Page, model: sk.Model) -> None:
-    with model._turns.taken():
-        panel.run_from_page("a")
-        panel.ask(rid="a", op="stop")
-        assert panel.sent[-1]["end"]["stopped"] == "cancelled"
+def test_stop_does_not_wait_for_a_model_at_work(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    stream = panel._model.stream
+    monkeypatch.setattr(panel._model, "stream", lambda *a, **k: free.wait(30) and stream(*a, **k))
+    panel.run_from_page("a")
+    panel.ask(rid="a", op="stop")
+    assert panel.sent[-1]["end"]["stopped"] == "cancelled"
+    free.set()
     panel.run_from_page("b")
     panel.wait(30)
     assert panel.run.stopped != "cancelled"

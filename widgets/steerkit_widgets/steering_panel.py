@@ -131,7 +131,8 @@ class SteeringPanel(Widget):
             return
         generation.cancelled.set()
         if generation.finish_unless_begun():
-            self._close_off(generation)
+            self._push(generation, dict.fromkeys(PARTS, 0))
+            generation.ended.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no text is running; False if that took longer than `timeout` seconds."""
@@ -195,16 +196,20 @@ class SteeringPanel(Widget):
     def _generate(self, generation: Generation) -> None:
         """Work of the worker's thread, from the first token to the last word."""
         have = dict.fromkeys(PARTS, 0)
+        run = None
         try:
             if not generation.cancelled.is_set():
-                self._stream(generation, have)
+                run = self._stream(generation, have)
         except Exception as error:
             self.log.error("The model failed in a steering panel.", exc_info=True)
             generation.finish("cancelled", _explain(error))
-        generation.finish("cancelled")
-        self._close_off(generation, have)
+        generation.finish("cancelled")  # unless it has ended otherwise
+        self._push(generation, have)
+        if run is not None:
+            self._save(generation, run)
+        generation.ended.set()
 
-    def _stream(self, generation: Generation, have: dict[str, int]) -> None:
+    def _stream(self, generation: Generation, have: dict[str, int]) -> sk.Run | None:
         settings = generation.settings
         key, texts = self._whole_baseline
         wanted = key != settings.baseline_key
@@ -231,16 +236,18 @@ class SteeringPanel(Widget):
             if (now := time.monotonic()) >= due:  # the first token at once
                 self._push(generation, have)
                 due = now + PUSH_SECONDS
-        self._record(generation, stream.result(), stream.baseline_result())
+        run = stream.result()
+        return run if self._record(generation, run, stream.baseline_result()) else None
 
     def _rows(self, rows: Iterable[Tensor | None]) -> list[list[float | None]]:
         """For each token a coefficient a slider: the mean over the sites of its vector."""
         numbers = [row.tolist() for row in rows if row is not None]
         return [json_row(fmean(row[c] for c in columns) for columns in self._columns) for row in numbers]
 
-    def _record(self, generation: Generation, run: sk.Run, baseline: sk.Run | None) -> None:
+    def _record(self, generation: Generation, run: sk.Run, baseline: sk.Run | None) -> bool:
+        """Keep the results, if the run is still the one that counts."""
         if self._current is not generation or generation.end is not None:
-            return
+            return False
         # The last token's coefficients, which no further step has brought.
         n = generation.counts()["coefficients"]
         generation.extend(coefficients=self._rows(run.coefficients[n:]))
@@ -249,6 +256,10 @@ class SteeringPanel(Widget):
             self._baseline = baseline
             if baseline.stopped != "cancelled":
                 self._whole_baseline = (generation.settings.baseline_key, generation.parts["baseline"])
+        return generation.finish(run.stopped)
+
+    def _save(self, generation: Generation, run: sk.Run) -> None:
+        """Put the texts where a reload and an export find them."""
         with self._writing:
             self._texts = {
                 "settings": asdict(generation.settings),
@@ -256,12 +267,6 @@ class SteeringPanel(Widget):
                 "seconds": generation.seconds,
                 "stopped": run.stopped,
             }
-        generation.finish(run.stopped)
-
-    def _close_off(self, generation: Generation, have: dict[str, int] | None = None) -> None:
-        if self._current is generation:
-            self._push(generation, have or dict.fromkeys(PARTS, 0))
-        generation.ended.set()
 
     def _push(self, generation: Generation, have: dict[str, int]) -> None:
         if self._current is not generation:
