@@ -77,7 +77,7 @@ class Live:
         """Coefficients read at every token of the pass that has just run."""
         seen = self._seen
         if not seen:
-            return torch.zeros(self.ran.rows, 1, 0)
+            return torch.zeros(*self._shape, 0)
         return seen[0] if len(seen) == 1 else torch.cat([part.to(seen[0].device) for part in seen], dim=-1)
 
     def serve(self, lm: Any) -> None:
