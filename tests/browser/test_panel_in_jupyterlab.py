@@ -121,6 +121,14 @@ def test_second_view_and_reload(notebook: Notebook, panel: Panel) -> None:
     assert text(again.steered) == run_text(notebook)
 
 
+def test_python_drives_the_page(notebook: Notebook, panel: Panel) -> None:
+    notebook.execute("panel.prompt, panel.strengths = 'Tom and his dog', [1.5]; panel.start(); panel.wait(60)")
+    expect(panel.prompt).to_have_value("Tom and his dog")
+    expect(panel.number("happy")).to_have_value("+1.5")
+    panel.finish()
+    assert text(panel.steered) == run_text(notebook)
+
+
 def test_two_panels_on_one_model(notebook: Notebook) -> None:
     notebook.run(PANEL, PANEL.replace("panel", "other").replace("Mia", "Tom"))
     panels = [notebook.panel(0), notebook.panel(1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -189,6 +190,27 @@ def test_coefficients_of_several_vectors_over_several_sites(model: sk.Model) -> 
         columns = [j for j, column in enumerate(run.columns) if column.edit == edit]
         assert [row[edit] for row in rows] == pytest.approx(run.coefficients[:, columns].mean(1).tolist(), rel=1e-3)
     panel.close()
+
+
+def test_a_steered_text_that_ends_before_the_baseline(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = panel._model.generate("One day", max_new_tokens=6)
+    token = sk.Token(whole.token_ids[0], whole.tokens[0], 0.0, False)
+    read = torch.ones(1)
+
+    class Ends(list):
+        def result(self) -> sk.Run:
+            return dataclasses.replace(
+                whole, token_ids=whole.token_ids[:2], coefficients=torch.ones(2, 1), stopped="end"
+            )
+
+        def baseline_result(self) -> sk.Run:
+            return whole
+
+    steps = Ends(sk.Step(i, token if i < 2 else None, token, read if i else None) for i in range(6))
+    monkeypatch.setattr(panel._model, "stream", lambda *a, **k: steps)
+    panel.run_from_page("a")
+    panel.wait(30)
+    assert panel.sent[-1]["end"]["counts"] == {"baseline": 6, "steered": 2, "coefficients": 2}
 
 
 def test_sliders_have_names_of_their_own(model: sk.Model) -> None:

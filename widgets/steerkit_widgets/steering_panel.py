@@ -226,10 +226,10 @@ class SteeringPanel(Widget):
         )
         due = 0.0
         for step in stream:
+            # Where the steered text has ended and the baseline has not, what is read is of no token.
+            read = None if step.steered is None else step.previous_coefficients
             generation.extend(
-                baseline=_shown(step.baseline),
-                steered=_shown(step.steered),
-                coefficients=self._rows([step.previous_coefficients]),
+                baseline=_shown(step.baseline), steered=_shown(step.steered), coefficients=self._rows([read])
             )
             if generation.cancelled.is_set():
                 stream.cancel()

@@ -32,8 +32,6 @@ export function TextPane(props: Props) {
   const prose = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLSpanElement>(null);
   const strip = useRef<Strip>(null);
-  const latest = useRef({ text, against });
-  latest.current = { text, against };
   const [pointed, setPointed] = useState<Pointed | null>(null);
 
   useLayoutEffect(() => {
@@ -46,9 +44,6 @@ export function TextPane(props: Props) {
       const box = element.getBoundingClientRect();
       setPointed({
         index,
-        text: latest.current.text.tokens[index] ?? "",
-        row: latest.current.text.coefficients[index] ?? [],
-        other: latest.current.against?.tokens[index],
         left: box.left - panel.left,
         top: box.top - panel.top,
         bottom: box.bottom - panel.top,
@@ -96,7 +91,14 @@ export function TextPane(props: Props) {
         ))}
       </div>
       {pointed && pointed.index < text.tokens.length && (
-        <TokenCard id={id} at={pointed} sliders={text.coefficients.length > 0 ? sliders : []} />
+        <TokenCard
+          id={id}
+          at={pointed}
+          token={text.tokens[pointed.index] ?? ""}
+          other={against?.tokens[pointed.index]}
+          row={text.coefficients[pointed.index]}
+          sliders={sliders}
+        />
       )}
     </section>
   );
