@@ -157,13 +157,15 @@ class Runner:
         """The runs with each token's log-probability under the unsteered model."""
         written = [run for run in runs if run.token_ids]
         if not written:
-            return runs
+            return [replace(run, unsteered_logprobs=run.logprobs) for run in runs]
         texts = [self.text_of(run) for run in written]
         last = max(len(run.token_ids) for run in written)
         program = self.compile(Plan(), enabled=[True] * len(texts))
         scores = iter(self.score(program, texts, [len(run.prompt) for run in written], last)["logprobs"])
         return [
-            replace(run, unsteered_logprobs=next(scores)[-len(run.token_ids) :].clone()) if run.token_ids else run
+            replace(
+                run, unsteered_logprobs=next(scores)[-len(run.token_ids) :].clone() if run.token_ids else run.logprobs
+            )
             for run in runs
         ]
 

@@ -72,7 +72,8 @@ class Run:
             before that site's edits. NaN where a token was written before the edit joined.
         columns: What the columns of `coefficients` belong to.
         stopped: Why the text ended: `end`, `length`, `cancelled` or `overflow`.
-        unsteered_logprobs: (n_tokens,) the same under the unsteered model; measured by `compare` and `sweep`.
+        unsteered_logprobs: (n_tokens,) the same under the unsteered model; measured by `compare`, `sweep` and
+            `Model.rescore`.
     """
 
     prompt: Prompt
