@@ -1,0 +1,184 @@
+"""From a pattern to a sentence: slots filled, alternatives chosen, lexemes marked."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from steerkit.storybook.language.cast import Cast
+from steerkit.storybook.language.notation import Choice, Pattern, Slot, Text
+from steerkit.storybook.language.tables import tables
+
+Lexemes = Literal["all", "shown", "held_out"]
+
+
+@dataclass(frozen=True)
+class Lexeme:
+    """The words of a text that express a concept.
+
+    Attributes:
+        concept: What they express.
+        text: The words.
+        start: The first character, counted from the start of the text they stand in.
+        end: One after the last character.
+        held_out: Whether they are kept out of what labels or chooses features.
+    """
+
+    concept: str
+    text: str
+    start: int
+    end: int
+    held_out: bool
+
+    def moved(self, by: int) -> Lexeme:
+        """The same lexeme, `by` characters later."""
+        return Lexeme(self.concept, self.text, self.start + by, self.end + by, self.held_out)
+
+
+@dataclass(frozen=True)
+class Realised:
+    """A sentence on its own, and the lexemes in it."""
+
+    text: str
+    lexemes: tuple[Lexeme, ...]
+
+
+# An article that waits for its word: "a ".
+OPEN_ARTICLE = re.compile(r"(?:^|\s|\")([Aa]) $")
+_VOWEL_SOUND = re.compile(r"(?!uni|use|eu|one\b|once\b)[aeiou]|hour|honest|heir", re.I)
+
+
+def article(following: str) -> str:
+    """`a` or `an`, whichever the following word takes.
+
+    Example:
+        >>> article("honest thief"), article("unicorn")
+        ('an', 'a')
+    """
+    return "an" if _VOWEL_SOUND.match(following) else "a"
+
+
+def allowed(choice: Choice, lexemes: Lexemes) -> list[int]:
+    """The options of a choice that may be used; all of them where the policy leaves none."""
+    everything = list(range(len(choice.options)))
+    if not choice.concept or lexemes == "all":
+        return everything
+    concept = tables().concepts[choice.concept]
+    wanted = [i for i in everything if concept.holds(choice.options[i]) == (lexemes == "held_out")]
+    return wanted or everything
+
+
+def _linked_options(pattern: Pattern, lexemes: Lexemes) -> list[int]:
+    """The indices that linked groups may share: a held-out word holds its whole index."""
+    groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
+    if not groups:
+        return [0]
+    everything = list(range(len(groups[0].options)))
+    held = held_indices(groups)
+    if lexemes == "all":
+        return everything
+    return [i for i in everything if (i in held) == (lexemes == "held_out")] or everything
+
+
+def held_indices(groups: list[Choice]) -> set[int]:
+    """Which options of linked groups are held out."""
+    concepts = tables().concepts
+    return {
+        i
+        for group in groups
+        if group.concept
+        for i, option in enumerate(group.options)
+        if concepts[group.concept].holds(option)
+    }
+
+
+def can_be(pattern: Pattern, lexemes: Lexemes) -> bool:
+    """Whether a pattern can be realised with shown lexemes alone, if those are asked for."""
+    if lexemes != "shown":
+        return True
+    concepts = tables().concepts
+    for part in pattern.parts:
+        if not isinstance(part, Choice) or not part.concept:
+            continue
+        if part.linked:
+            if len(held_indices([part])) == len(part.options):
+                return False
+        elif all(concepts[part.concept].holds(option) for option in part.options):
+            return False
+    return True
+
+
+class _Writer:
+    """Collects the pieces of one sentence."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.lexemes: list[Lexeme] = []
+
+    def add(self, text: str) -> None:
+        if text and (open_article := OPEN_ARTICLE.search(self.text)):
+            self.text = self.text[: open_article.start(1)] + open_article[1]
+            self.text += "n " if article(text) == "an" else " "
+        self.text += text
+
+    def lexeme(self, concept: str, text: str, held_out: bool) -> None:
+        self.add(text)
+        end = len(self.text)
+        self.lexemes.append(Lexeme(concept, text, end - len(text), end, held_out))
+
+
+def realise(
+    pattern: Pattern,
+    rng: random.Random,
+    cast: Cast,
+    *,
+    pronoun: bool = False,
+    thing: Realised | None = None,
+    lexemes: Lexemes = "all",
+) -> Realised:
+    """Write one sentence.
+
+    Args:
+        pattern: What to write.
+        rng: Chooses between alternatives.
+        cast: Who fills the slots.
+        pronoun: Call the hero by a pronoun where the sentence begins with `{Mia}`.
+        thing: What fills `{thing}`.
+        lexemes: Which lexemes may be used: all, only shown ones, or held-out ones if possible.
+
+    Returns:
+        The sentence and its lexemes.
+    """
+    writer = _Writer()
+    link = rng.choice(_linked_options(pattern, lexemes))
+    groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
+    link_held = link in held_indices(groups)
+    words = tables().words
+
+    def fill(piece: Text | Slot, first: bool) -> str:
+        if isinstance(piece, Text):
+            return piece.text
+        if first and pronoun and piece.name in ("Mia", "Mia's"):
+            return cast.word("she" if piece.name == "Mia" else "her") or ""
+        return cast.word(piece.name) or rng.choice(words[piece.name])
+
+    for position, part in enumerate(pattern.parts):
+        if part == Slot("thing"):
+            assert thing is not None
+            offset = len(writer.text)
+            writer.add(thing.text)
+            writer.lexemes += [lexeme.moved(offset) for lexeme in thing.lexemes]
+        elif isinstance(part, Choice):
+            index = link if part.linked else rng.choice(allowed(part, lexemes))
+            option = part.options[index]
+            text = "".join(fill(piece, False) for piece in option)
+            if part.concept and text:
+                held = tables().concepts[part.concept].holds(option)
+                writer.lexeme(part.concept, text, link_held if part.linked else held)
+            else:
+                writer.add(text)
+        else:
+            writer.add(fill(part, position == 0))
+    return Realised(writer.text[0].upper() + writer.text[1:], tuple(writer.lexemes))
