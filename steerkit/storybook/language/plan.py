@@ -36,10 +36,10 @@ class Plan:
     apart: bool
 
 
-def clash(one: str, other: str) -> bool:
-    """Whether two concepts cannot be at the same time."""
+def clash(one: str, other: str) -> str | None:
+    """The axis on which two concepts cannot be at the same time; None if they can."""
     mine, yours = (tables().concepts[name].axes for name in (one, other))
-    return any(axis in yours and yours[axis] != place for axis, place in mine.items())
+    return next((a for a, place in mine.items() if a in yours and yours[a] != place), None)
 
 
 def _mood(name: str) -> str | None:
@@ -70,7 +70,7 @@ def plan(rng: random.Random, about: Sequence[str]) -> Plan:
     """
     everything = list(tables().concepts)
     chosen = list(about)
-    wanted = max(len(chosen), 4 if rng.random() < 0.4 else 3)
+    wanted = max(len(chosen), 4 if rng.random() < 0.35 else 3)
     while len(chosen) < wanted:
         name = rng.choice(everything)
         if name not in chosen:

@@ -7,13 +7,15 @@ introduced, what has been said already, and which concept comes when.
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.notation import Pattern, Slot, Text
-from steerkit.storybook.language.plan import Plan
+from steerkit.storybook.language.plan import Plan, clash
 from steerkit.storybook.language.realise import (
     Lexeme,
     Lexemes,
@@ -23,8 +25,8 @@ from steerkit.storybook.language.realise import (
 )
 from steerkit.storybook.language.tables import tables
 
-# Openings of a sentence that may follow "Just then, ".
-_AFTER_LEAD = ("A ", "An ", "The ", "They ", "It ", "Some", "There ", "In ", "On ", "Behind ")
+# Verbs that say how things were, not what came next: "Just then, " does not go with them.
+_STATES = re.compile(r" (was|were|had|has|lay|stood|lived|hung|is|are|could) ")
 _SHORT = 9  # words that a half of a joined sentence may have
 
 
@@ -39,12 +41,17 @@ class Told:
 
 def leadable(pattern: Pattern) -> bool:
     """Whether "Just then, " may stand before a sentence of this pattern."""
-    if pattern.role not in ("enter", "more", "turn"):
+    if pattern.role not in ("enter", "more", "turn") or _STATES.search(pattern.source):
         return False
+    return _movable(pattern)
+
+
+def _movable(pattern: Pattern) -> bool:
+    """Whether a sentence of this pattern may stand behind other words."""
     first = pattern.parts[0]
     if isinstance(first, Slot):
         return first.name in ("Mia", "Mia's", "Ben", "Ben's")
-    return isinstance(first, Text) and first.text.startswith(_AFTER_LEAD)
+    return isinstance(first, Text) and first.text.startswith(("A ", "An ", "The ", "They "))
 
 
 def joinable(pattern: Pattern) -> bool:
@@ -52,7 +59,7 @@ def joinable(pattern: Pattern) -> bool:
     plain = pattern.source
     return (
         pattern.role == "more"
-        and leadable(pattern)
+        and _movable(pattern)
         and plain.endswith(".")
         and not any(mark in plain for mark in (",", '"', ":"))
         and len(plain.split()) <= _SHORT
@@ -88,8 +95,9 @@ class Teller:
         self._beginning()
         late = self._middle()
         self._turn()
-        for name in late:
+        for before, name in itertools.pairwise((self.plan.main, *late)):
             self._paragraph()
+            self._pass(before, name)
             self._block(name, 2)
         self._ending(late[-1] if late else self.plan.main)
         return [paragraph for paragraph in self.paragraphs if paragraph]
@@ -98,11 +106,11 @@ class Teller:
 
     def _beginning(self) -> None:
         main = self.plan.main
-        if tables().concepts[main].things and not self.plan.apart and self.rng.random() < 0.55:
+        if tables().concepts[main].things and not self.plan.apart and self.rng.random() < 0.65:
             self._frame("loves", thing=main)
         else:
             self._frame("hero")
-        if self.rng.random() < 0.4:
+        if self.rng.random() < 0.35:
             self._frame("have")
         if self.rng.random() < 0.6:
             self._frame("meet")
@@ -116,15 +124,24 @@ class Teller:
             order, late = order[: at + 1], order[at + 1 :]
         for position, name in enumerate(order):
             self._paragraph()
-            if position and self.rng.random() < 0.25:
-                self._frame("go")
+            if position:
+                self._pass(order[position - 1], name)
             small = len(self.plan.order) > 2 and name != main and not self.plan.apart
             if small and self.rng.random() < 0.5 and self._remark(name):
                 continue
-            self._block(name, 3 if name == main and self.rng.random() < 0.5 else 2)
+            self._block(name, 3 if name == main and self.rng.random() < 0.3 else 2)
             if not self.friend:
                 self._frame("meet")
         return late
+
+    def _pass(self, before: str, name: str) -> None:
+        """From one concept to the next."""
+        if axis := clash(before, name):
+            self._frame(axis)
+        elif self.friend and tables().concepts[name].things and self.rng.random() < 0.3:
+            self._frame("spot", thing=name)
+        elif self.rng.random() < 0.2:
+            self._frame("go")
 
     def _block(self, name: str, sentences: int) -> None:
         """A concept comes in, and there is more of it."""
@@ -144,7 +161,8 @@ class Teller:
         if not concept.things or not self.friend or self.rng.random() < 0.3:
             return False
         self._frame("talk", thing=name)
-        self._say(concept.more)
+        # Nothing has come in yet that "it" could stand for.
+        self._say([p for p in concept.more if not p.source.startswith(("It ", "Its "))])
         return True
 
     def _turn(self) -> None:
@@ -160,7 +178,7 @@ class Teller:
             feeling = tables().concepts[plan.reaction]
             self._say(feeling.enter)
             self._say(feeling.more)
-        elif self.rng.random() < 0.7:
+        elif self._words() < 135 and self.rng.random() < 0.85:
             self._frame("react")
         mends = next(m for t, m in concept.turns if t is turn)
         self._say(mends)
@@ -168,12 +186,12 @@ class Teller:
             feeling = tables().concepts[plan.delight]
             self._say(feeling.more)
             self._say(feeling.more)
-        elif self.rng.random() < 0.4:
+        elif self._words() < 125 and self.rng.random() < 0.7:
             self._frame("relief")
 
     def _ending(self, last: str) -> None:
         self._paragraph()
-        words = sum(len(told.text.split()) for p in self.paragraphs for told in p)
+        words = self._words()
         concept = tables().concepts[last]
         if words < 105:
             self._say(concept.more)
@@ -181,10 +199,13 @@ class Teller:
             concept = tables().concepts[self.plan.delight]
         if words < 150 or self.rng.random() < 0.5:
             self._say(concept.end)
-            if self.rng.random() < 0.5 and words < 150:
+            if words < 125 and self.rng.random() < 0.7:
                 self._frame("close")
         else:
             self._frame("close")
+
+    def _words(self) -> int:
+        return sum(len(told.text.split()) for p in self.paragraphs for told in p)
 
     # Sentences
 
