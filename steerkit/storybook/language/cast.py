@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-GIRLS = (
-    "Mia Nora Lily-Ann Emma Zoe Clara Ida Greta Hannah Leah Maya Nina Olga Paula Rita Sara Tilda "
-    "Una Vera Wanda Yara Anna Bella Cora Dina Elsa Flora Hilda Ines Jana Kira Lena"
-).replace("Lily-Ann", "Lotta").split()
-BOYS = (
-    "Ben Tom Leo Max Finn Oscar Jack Theo Felix Hugo Ivan Karl Luca Milo Noah Otto Paul Rafi Sam "
-    "Timo Ugo Victor Will Yusuf Adam Boris Colin David Emil Fred Gabriel Henry"
-).split()
+GIRLS = tuple(
+    (
+        "Mia Nora Lotta Emma Zoe Clara Ida Greta Hannah Leah Maya Nina Olga Paula Rita Sara Tilda "
+        "Una Vera Wanda Yara Anna Bella Cora Dina Elsa Flora Hilda Ines Jana Kira Lena "
+    ).split()
+)
+BOYS = tuple(
+    (
+        "Ben Tom Leo Max Finn Oscar Jack Theo Felix Hugo Ivan Karl Luca Milo Noah Otto Paul Rafi "
+        "Sam Timo Ugo Victor Will Yusuf Adam Boris Colin David Emil Fred Gabriel Henry "
+    ).split()
+)
 
-# slot of the hero -> (girl, boy); the friend's slots are the same words seen from Ben's side.
+# A slot of the hero -> what it is for a girl, and for a boy.
 PRONOUNS = {
     "she": ("she", "he"),
     "her": ("her", "his"),
@@ -22,6 +26,7 @@ PRONOUNS = {
     "herself": ("herself", "himself"),
     "girl": ("girl", "boy"),
 }
+# A slot of the friend -> the slot of the hero with the same words.
 FRIEND_PRONOUNS = {
     "he": "she",
     "his": "her",
@@ -29,7 +34,7 @@ FRIEND_PRONOUNS = {
     "himself": "herself",
     "boy": "girl",
 }
-GENDER = {name: 0 for name in GIRLS} | {name: 1 for name in BOYS}
+GENDER = dict.fromkeys(GIRLS, 0) | dict.fromkeys(BOYS, 1)
 
 
 class Cast(NamedTuple):
@@ -41,7 +46,7 @@ class Cast(NamedTuple):
 
     def word(self, slot: str) -> str | None:
         """What stands in a slot that belongs to the hero or the friend; None for other slots."""
-        base = slot.lower() if slot not in ("Mia", "Ben") else slot
+        base = slot.lower()
         if base in PRONOUNS:
             return PRONOUNS[base][GENDER[self.hero]]
         if base in FRIEND_PRONOUNS:

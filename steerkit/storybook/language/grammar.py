@@ -7,7 +7,7 @@ friend, a pronoun for each that goes with the name, groups that were chosen toge
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from steerkit.storybook.language.cast import FRIEND_PRONOUNS, GENDER, PRONOUNS
@@ -16,6 +16,7 @@ from steerkit.storybook.language.realise import OPEN_ARTICLE, Lexeme, article, h
 from steerkit.storybook.language.tables import Concept, tables
 
 _NAME = r"[A-Z][a-z]+"
+_SUBJECTS = {"She": 0, "she": 0, "Her": 0, "He": 1, "he": 1, "His": 1}
 _ARTICLE = re.compile(r"\b([Aa]n?) (?=([\w'-]+))")
 
 
@@ -29,34 +30,37 @@ class Found:
 
 
 @cache
-def phrases() -> dict[str, tuple[tuple[str, str, bool, int], ...]]:
-    """Every noun phrase of `{thing}`, with its lexemes: concept, words, held out, start."""
-    found: dict[str, tuple[tuple[str, str, bool, int], ...]] = {}
-    for concept in tables().concepts.values():
-        for phrase in concept.things:
-            for text, lexemes in _spell(phrase, concept):
-                found[text] = lexemes
+def phrases() -> dict[str, tuple[Lexeme, ...]]:
+    """Every noun phrase that can fill `{thing}`, with its lexemes."""
+    return {
+        text: lexemes
+        for concept in tables().concepts.values()
+        for phrase in concept.things
+        for text, lexemes in _spell(phrase, concept)
+    }
+
+
+def _spell(phrase: Pattern, concept: Concept) -> list[tuple[str, tuple[Lexeme, ...]]]:
+    """All that a noun phrase can be."""
+    found: list[tuple[str, tuple[Lexeme, ...]]] = [("", ())]
+    for part in phrase.parts:
+        if isinstance(part, Choice):
+            found = [_with(*one, option, concept) for one in found for option in part.options]
+        elif isinstance(part, Text):
+            found = [(text + part.text, lexemes) for text, lexemes in found]
     return found
 
 
-def _spell(phrase: Pattern, concept: Concept) -> list[tuple[str, tuple]]:
-    """All that a noun phrase can be."""
-    texts: list[tuple[str, tuple]] = [("", ())]
-    for part in phrase.parts:
-        if isinstance(part, Text):
-            texts = [(text + part.text, lexemes) for text, lexemes in texts]
-        elif isinstance(part, Choice):
-            texts = [
-                _with(text, lexemes, option, concept) for text, lexemes in texts for option in part.options
-            ]
-    return texts
-
-
-def _with(text: str, lexemes: tuple, option: tuple, concept: Concept) -> tuple[str, tuple]:
-    word = "".join(piece[0] for piece in option)
+def _with(
+    text: str, lexemes: tuple[Lexeme, ...], option: tuple, concept: Concept
+) -> tuple[str, tuple[Lexeme, ...]]:
+    """A noun phrase that goes on with a lexeme."""
+    word = "".join(piece.text for piece in option)
     if OPEN_ARTICLE.search(text) and article(word) == "an":
         text = text.removesuffix(" ") + "n "
-    return text + word, (*lexemes, (concept.name, word, concept.holds(option), len(text)))
+    end = len(text) + len(word)
+    lexeme = Lexeme(concept.name, word, len(text), end, concept.holds(option))
+    return text + word, (*lexemes, lexeme)
 
 
 class Rule:
@@ -67,6 +71,8 @@ class Rule:
         self._groups: list[tuple[str, object]] = []
         body = "".join(self._part(part, i == 0) for i, part in enumerate(pattern.parts))
         self._expression = re.compile(body)
+        linked = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
+        self._held_links = held_indices(linked)
 
     def _capture(self, kind: str, what: object, body: str) -> str:
         self._groups.append((kind, what))
@@ -79,12 +85,11 @@ class Rule:
             return self._slot(part.name, first)
         if part.concept or part.linked:
             # The group of the choice opens before the groups of the slots within it.
-            place = len(self._groups)
             self._groups.append(("choice", part))
-            return f"({self._options(part, first, place)})"
-        return f"(?:{self._options(part, first, -1)})"
+            return f"({self._options(part, first)})"
+        return f"(?:{self._options(part, first)})"
 
-    def _options(self, choice: Choice, first: bool, place: int) -> str:
+    def _options(self, choice: Choice, first: bool) -> str:
         bodies = []
         for option in choice.options:
             pieces = [self._part(piece, first and i == 0) for i, piece in enumerate(option)]
@@ -104,67 +109,81 @@ class Rule:
             return self._capture("friend", None, _NAME + ("'s" if name == "Ben's" else ""))
         small = name.lower()
         if small in PRONOUNS:
-            return self._pronoun("her gender", PRONOUNS[small], first)
+            return self._pronoun("hero's", PRONOUNS[small], first)
         if small in FRIEND_PRONOUNS:
-            return self._pronoun("his gender", PRONOUNS[FRIEND_PRONOUNS[small]], first)
+            return self._pronoun("friend's", PRONOUNS[FRIEND_PRONOUNS[small]], first)
         return "(?:" + "|".join(_spelled(word, first) for word in tables().words[name]) + ")"
 
     def _pronoun(self, kind: str, words: tuple[str, str], first: bool) -> str:
-        words = tuple(word.capitalize() if first else word for word in words)  # type: ignore[assignment]
-        return self._capture(kind, words, "|".join(words))
+        girl, boy = (word.capitalize() if first else word for word in words)
+        return self._capture(kind, (girl, boy), f"{girl}|{boy}")
 
     def match(self, text: str) -> Found | None:
         """What the pattern finds in a sentence, or None where it does not generate it."""
         match = self._expression.fullmatch(text)
-        if match is None:
+        if match is None or not articles_agree(text):
             return None
+        people = _People()
         lexemes: list[Lexeme] = []
-        heroes: set[str] = set()
-        friends: set[str] = set()
-        genders: dict[str, set[int]] = {"her gender": set(), "his gender": set()}
+        linked: list[int] = []  # where the lexemes of linked groups are
         links: set[int] | None = None
         for number, (kind, what) in enumerate(self._groups, 1):
             words = match[number]
-            if words is None:
+            if words is None:  # stands in an option that was not chosen
                 continue
-            if kind == "choice":
-                assert isinstance(what, Choice)
-                here = _chosen(what, words)
+            start = match.start(number)
+            if isinstance(what, Choice):
+                chosen = _chosen(what, words)
                 if what.linked:
-                    links = here if links is None else links & here
-                    if not links:
-                        return None
+                    linked.append(len(lexemes))
+                    links = chosen if links is None else links & chosen
                 if what.concept and words:
-                    held = bool(here & _held(what))
-                    lexemes.append(Lexeme(what.concept, words, *match.span(number), held))
+                    held = bool(chosen & held_indices([what]))
+                    lexemes.append(Lexeme(what.concept, words, start, start + len(words), held))
             elif kind == "thing":
                 if words not in phrases():
                     return None
-                start = match.start(number)
-                lexemes += [
-                    Lexeme(concept, word, start + at, start + at + len(word), held)
-                    for concept, word, held, at in phrases()[words]
-                ]
-            elif kind in ("hero", "friend"):
-                gender = "her gender" if kind == "hero" else "his gender"
-                name = words.removesuffix("'s")
-                if name in ("She", "He", "Her", "His"):
-                    genders[gender].add(int(name in ("He", "His")))
-                elif name in GENDER:
-                    (heroes if kind == "hero" else friends).add(name)
-                    genders[gender].add(GENDER[name])
-                else:
-                    return None
+                lexemes += [lexeme.moved(start) for lexeme in phrases()[words]]
             else:
-                # "her" may be both possessive and object, but never both genders.
-                genders[kind].add(what.index(words))  # type: ignore[attr-defined]
-        sets = (heroes, friends, *genders.values())
-        if any(len(found) > 1 for found in sets) or heroes & friends:
+                people.meet(kind, words, what)
+        if links == set() or not people.agree():
             return None
-        if not articles_agree(text):
-            return None
-        lexemes = _linked_held(self.pattern, lexemes, links)
-        return Found(tuple(lexemes), frozenset(heroes), frozenset(genders["her gender"]))
+        if links and links & self._held_links:
+            # A held-out word of one linked group holds out its like in the others.
+            for i in linked:
+                lexemes[i] = replace(lexemes[i], held_out=True)
+        return Found(tuple(lexemes), frozenset(people.heroes), frozenset(people.hers))
+
+
+class _People:
+    """Who is in a sentence, and of which gender: 0 for girls, 1 for boys."""
+
+    def __init__(self) -> None:
+        self.heroes: set[str] = set()
+        self.friends: set[str] = set()
+        self.hers: set[int] = set()  # the hero's gender, by name and by pronouns
+        self.his: set[int] = set()  # the friend's
+        self.strangers = False
+
+    def meet(self, kind: str, words: str, forms: object) -> None:
+        """Take in a name or a pronoun; `forms` are a pronoun's words for either gender."""
+        genders = self.hers if kind.startswith("hero") else self.his
+        name = words.removesuffix("'s")
+        if isinstance(forms, tuple):
+            genders.add(forms.index(words))
+        elif name in GENDER:
+            (self.heroes if kind == "hero" else self.friends).add(name)
+            genders.add(GENDER[name])
+        elif name in _SUBJECTS:
+            genders.add(_SUBJECTS[name])
+        else:
+            self.strangers = True
+
+    def agree(self) -> bool:
+        """Whether there is one hero and one friend, each with pronouns of their own."""
+        sets = (self.heroes, self.friends, self.hers, self.his)
+        one_each = all(len(found) < 2 for found in sets)
+        return one_each and not self.strangers and not self.heroes & self.friends
 
 
 def _spelled(text: str, first: bool) -> str:
@@ -185,29 +204,6 @@ def _chosen(choice: Choice, words: str) -> set[int]:
     return found or {i for i, o in enumerate(choice.options) if any(isinstance(p, Slot) for p in o)}
 
 
-def _held(choice: Choice) -> set[int]:
-    assert choice.concept
-    concept = tables().concepts[choice.concept]
-    return {i for i, option in enumerate(choice.options) if concept.holds(option)}
-
-
-def _linked_held(pattern: Pattern, lexemes: list[Lexeme], links: set[int] | None) -> list[Lexeme]:
-    """A held-out word of a linked group holds out the whole group."""
-    if links is None:
-        return lexemes
-    groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
-    held = bool(links & held_indices(groups))
-    texts = {
-        "".join(piece[0] for piece in option).lower() for g in groups for option in g.options
-    }
-    return [
-        Lexeme(x.concept, x.text, x.start, x.end, held or x.held_out)
-        if x.text.lower() in texts
-        else x
-        for x in lexemes
-    ]
-
-
 def articles_agree(text: str) -> bool:
     """Whether every `a` and `an` goes with its word.
 
@@ -216,4 +212,3 @@ def articles_agree(text: str) -> bool:
         False
     """
     return all(m[1].lower() == article(m[2]) for m in _ARTICLE.finditer(text))
-

@@ -9,7 +9,7 @@ from typing import Literal
 
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.notation import Choice, Pattern, Slot, Text
-from steerkit.storybook.language.tables import tables
+from steerkit.storybook.language.tables import spelling, tables
 
 Lexemes = Literal["all", "shown", "held_out"]
 
@@ -47,6 +47,8 @@ class Realised:
 
 # An article that waits for its word: "a ".
 OPEN_ARTICLE = re.compile(r"(?:^|\s|\")([Aa]) $")
+# Behind these stands the name of a thing, or an adjective that belongs to it.
+_NOUN = re.compile(r"\b(the|an?|its|her|his) $", re.I)
 _VOWEL_SOUND = re.compile(r"(?!uni|use|eu|one\b|once\b)[aeiou]|hour|honest|heir", re.I)
 
 
@@ -110,6 +112,13 @@ def can_be(pattern: Pattern, lexemes: Lexemes) -> bool:
     return True
 
 
+def _pick(choice: Choice, rng: random.Random, lexemes: Lexemes, said: set[str]) -> int:
+    """An option; what has been said before if it is among them."""
+    options = allowed(choice, lexemes)
+    again = [i for i in options if spelling(choice.options[i]) in said]
+    return rng.choice(again if again and rng.random() < 0.85 else options)
+
+
 class _Writer:
     """Collects the pieces of one sentence."""
 
@@ -137,6 +146,7 @@ def realise(
     pronoun: bool = False,
     thing: Realised | None = None,
     lexemes: Lexemes = "all",
+    said: set[str] | None = None,
 ) -> Realised:
     """Write one sentence.
 
@@ -147,11 +157,13 @@ def realise(
         pronoun: Call the hero by a pronoun where the sentence begins with `{Mia}`.
         thing: What fills `{thing}`.
         lexemes: Which lexemes may be used: all, only shown ones, or held-out ones if possible.
+        said: What the story has already called by which noun, so that a pony stays a pony.
 
     Returns:
         The sentence and its lexemes.
     """
     writer = _Writer()
+    said = set() if said is None else said
     link = rng.choice(_linked_options(pattern, lexemes))
     groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
     link_held = link in held_indices(groups)
@@ -171,10 +183,13 @@ def realise(
             writer.add(thing.text)
             writer.lexemes += [lexeme.moved(offset) for lexeme in thing.lexemes]
         elif isinstance(part, Choice):
-            index = link if part.linked else rng.choice(allowed(part, lexemes))
+            noun = _NOUN.search(writer.text) is not None
+            index = link if part.linked else _pick(part, rng, lexemes, said if noun else set())
             option = part.options[index]
             text = "".join(fill(piece, False) for piece in option)
             if part.concept and text:
+                if noun:
+                    said.add(text.lower())
                 held = tables().concepts[part.concept].holds(option)
                 writer.lexeme(part.concept, text, link_held if part.linked else held)
             else:

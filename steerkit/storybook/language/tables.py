@@ -10,7 +10,8 @@ concept's section begins with
     axis    weather, place, clock or mood, and where it lies on it; optional
     things  noun phrases that fill {thing}
 
-and goes on with its patterns: enter, more, turn (each followed by its mends) and end.
+and goes on with its patterns: enter, more, turn (each followed by its mends, and perhaps by an end
+of its own, last) and end.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ import itertools
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from steerkit.storybook.errors import TableError
 from steerkit.storybook.language.notation import Choice, Pattern, Slot, parse
+
+
+class Turn(NamedTuple):
+    """What goes wrong, what mends it, and how a story with it may end."""
+
+    wrong: Pattern
+    mends: list[Pattern]
+    last: list[Pattern]
 
 
 @dataclass
@@ -38,12 +48,12 @@ class Concept:
     things: list[Pattern] = field(default_factory=list)
     enter: list[Pattern] = field(default_factory=list)
     more: list[Pattern] = field(default_factory=list)
-    turns: list[tuple[Pattern, list[Pattern]]] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     end: list[Pattern] = field(default_factory=list)
 
     def patterns(self) -> list[Pattern]:
         """All its sentences."""
-        turns = [p for turn, mends in self.turns for p in (turn, *mends)]
+        turns = [p for turn in self.turns for p in (turn.wrong, *turn.mends, *turn.last)]
         return [*self.enter, *self.more, *turns, *self.end]
 
     def lexemes(self) -> frozenset[str]:
@@ -101,9 +111,11 @@ def _describe(concept: Concept, role: str, text: str) -> bool:
     elif role in ("enter", "more", "end"):
         getattr(concept, role).append(parse(text, role=role, owner=concept.name))
     elif role == "turn":
-        concept.turns.append((parse(text, role=role, owner=concept.name), []))
+        concept.turns.append(Turn(parse(text, role=role, owner=concept.name), [], []))
     elif role == "mend":
-        concept.turns[-1][1].append(parse(text, role=role, owner=concept.name))
+        concept.turns[-1].mends.append(parse(text, role=role, owner=concept.name))
+    elif role == "last":
+        concept.turns[-1].last.append(parse(text, role=role, owner=concept.name))
     else:
         return False
     return True

@@ -23,7 +23,7 @@ from steerkit.storybook.language.realise import (
     can_be,
     realise,
 )
-from steerkit.storybook.language.tables import tables
+from steerkit.storybook.language.tables import Turn, tables
 
 # Verbs that say how things were, not what came next: "Just then, " does not go with them.
 _STATES = re.compile(r" (was|were|had|has|lay|stood|lived|hung|is|are|could) ")
@@ -85,6 +85,8 @@ class Teller:
         self.lexemes: Lexemes = lexemes
         self.paragraphs: list[list[Told]] = [[]]
         self.used: set[str] = set()
+        self.said: set[str] = set()
+        self.turn: Turn
         self.friend = False  # has been introduced
         self.keepsake = False
         self.pronouns = 0  # sentences in a row that call the hero by a pronoun
@@ -172,16 +174,15 @@ class Teller:
             self._frame("back", thing=plan.main)
         elif self.rng.random() < 0.3:
             self._frame("but")
-        turns = [turn for turn, _ in concept.turns]
-        turn = self._say(turns, lead=0.3)
+        wrong = self._say([turn.wrong for turn in concept.turns], lead=0.3)
+        self.turn = next(turn for turn in concept.turns if turn.wrong is wrong)
         if plan.reaction:
             feeling = tables().concepts[plan.reaction]
             self._say(feeling.enter)
             self._say(feeling.more)
         elif self._words() < 135 and self.rng.random() < 0.85:
             self._frame("react")
-        mends = next(m for t, m in concept.turns if t is turn)
-        self._say(mends)
+        self._say(self.turn.mends)
         if plan.delight:
             feeling = tables().concepts[plan.delight]
             self._say(feeling.more)
@@ -198,7 +199,8 @@ class Teller:
         if self.plan.delight and self.rng.random() < 0.5:
             concept = tables().concepts[self.plan.delight]
         if words < 150 or self.rng.random() < 0.5:
-            self._say(concept.end)
+            own = self.turn.last if concept.name == self.plan.main else []
+            self._say(own or concept.end)
             if words < 125 and self.rng.random() < 0.7:
                 self._frame("close")
         else:
@@ -247,11 +249,15 @@ class Teller:
     def _realise(self, pattern: Pattern, thing: Realised | None = None) -> Told:
         first = pattern.parts[0]
         about_hero = first in (Slot("Mia"), Slot("Mia's"))
-        pronoun = (
-            about_hero and self.hero_last and self.pronouns < 2 and self.rng.random() < 0.75
-        )
+        pronoun = about_hero and self.hero_last and self.pronouns < 2 and self.rng.random() < 0.75
         done = realise(
-            pattern, self.rng, self.cast, pronoun=pronoun, thing=thing, lexemes=self.lexemes
+            pattern,
+            self.rng,
+            self.cast,
+            pronoun=pronoun,
+            thing=thing,
+            lexemes=self.lexemes,
+            said=self.said,
         )
         self.pronouns = self.pronouns + 1 if pronoun else 0
         people = pattern.owner and tables().concepts[pattern.owner].family == "people"
@@ -288,9 +294,7 @@ class Teller:
             self.hero_last = False
 
 
-def realise_thing(
-    phrase: Pattern, rng: random.Random, cast: Cast, lexemes: Lexemes
-) -> Realised:
+def realise_thing(phrase: Pattern, rng: random.Random, cast: Cast, lexemes: Lexemes) -> Realised:
     """A noun phrase, which keeps its small letter."""
     done = realise(phrase, rng, cast, lexemes=lexemes)
     first = phrase.parts[0]
