@@ -1,21 +1,11 @@
-"""The children of the stories: their names, and the pronouns that go with them."""
+"""The children of a story: their names, and the pronouns that go with them."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
-GIRLS = tuple(
-    (
-        "Mia Nora Lotta Emma Zoe Clara Ida Greta Hannah Leah Maya Nina Olga Paula Rita Sara Tilda "
-        "Una Vera Wanda Yara Anna Bella Cora Dina Elsa Flora Hilda Ines Jana Kira Lena "
-    ).split()
-)
-BOYS = tuple(
-    (
-        "Ben Tom Leo Max Finn Oscar Jack Theo Felix Hugo Ivan Karl Luca Milo Noah Otto Paul Rafi "
-        "Sam Timo Ugo Victor Will Yusuf Adam Boris Colin David Emil Fred Gabriel Henry "
-    ).split()
-)
+from steerkit.storybook.language.tables import tables
 
 # A slot of the hero -> what it is for a girl, and for a boy.
 PRONOUNS = {
@@ -34,11 +24,17 @@ FRIEND_PRONOUNS = {
     "himself": "herself",
     "boy": "girl",
 }
-GENDER = dict.fromkeys(GIRLS, 0) | dict.fromkeys(BOYS, 1)
+
+
+@cache
+def genders() -> dict[str, int]:
+    """Every name, and 0 for a girl's, 1 for a boy's."""
+    words = tables().words
+    return dict.fromkeys(words["girls"], 0) | dict.fromkeys(words["boys"], 1)
 
 
 class Cast(NamedTuple):
-    """Who is in a story, and what they carry."""
+    """Who is in a story, and what the hero carries."""
 
     hero: str
     friend: str
@@ -48,14 +44,15 @@ class Cast(NamedTuple):
         """What stands in a slot that belongs to the hero or the friend; None for other slots."""
         base = slot.lower()
         if base in PRONOUNS:
-            return PRONOUNS[base][GENDER[self.hero]]
+            return PRONOUNS[base][genders()[self.hero]]
         if base in FRIEND_PRONOUNS:
-            return PRONOUNS[FRIEND_PRONOUNS[base]][GENDER[self.friend]]
-        return {
+            return PRONOUNS[FRIEND_PRONOUNS[base]][genders()[self.friend]]
+        words = {
             "Mia": self.hero,
             "Mia!": self.hero,
             "Mia's": f"{self.hero}'s",
             "Ben": self.friend,
             "Ben's": f"{self.friend}'s",
             "keepsake": self.keepsake,
-        }.get(slot)
+        }
+        return words.get(slot)

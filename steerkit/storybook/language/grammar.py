@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
-from steerkit.storybook.language.cast import FRIEND_PRONOUNS, GENDER, PRONOUNS
+from steerkit.storybook.language.cast import FRIEND_PRONOUNS, PRONOUNS, genders
 from steerkit.storybook.language.notation import Choice, Pattern, Slot, Text
 from steerkit.storybook.language.realise import OPEN_ARTICLE, Lexeme, article, held_indices
 from steerkit.storybook.language.tables import Concept, tables
@@ -135,7 +135,7 @@ class Rule:
             if isinstance(what, Choice):
                 chosen = _chosen(what, words)
                 if what.linked:
-                    linked.append(len(lexemes))
+                    linked += [len(lexemes)] * bool(what.concept)
                     links = chosen if links is None else links & chosen
                 if what.concept and words:
                     held = bool(chosen & held_indices([what]))
@@ -167,15 +167,15 @@ class _People:
 
     def meet(self, kind: str, words: str, forms: object) -> None:
         """Take in a name or a pronoun; `forms` are a pronoun's words for either gender."""
-        genders = self.hers if kind.startswith("hero") else self.his
+        found = self.hers if kind.startswith("hero") else self.his
         name = words.removesuffix("'s")
         if isinstance(forms, tuple):
-            genders.add(forms.index(words))
-        elif name in GENDER:
+            found.add(forms.index(words))
+        elif name in genders():
             (self.heroes if kind == "hero" else self.friends).add(name)
-            genders.add(GENDER[name])
+            found.add(genders()[name])
         elif name in _SUBJECTS:
-            genders.add(_SUBJECTS[name])
+            found.add(_SUBJECTS[name])
         else:
             self.strangers = True
 

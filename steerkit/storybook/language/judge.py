@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from steerkit.storybook.language.cast import GENDER
+from steerkit.storybook.language.cast import genders
 from steerkit.storybook.language.grammar import Found, Rule
 from steerkit.storybook.language.notation import Choice, Pattern, Text
 from steerkit.storybook.language.realise import Lexeme
@@ -45,8 +45,13 @@ class Sentence:
 
     @property
     def held_out(self) -> bool:
-        """Whether a held-out lexeme is among those that express something."""
+        """Whether any of its lexemes is held out: what labels or chooses features skips it."""
         return any(lexeme.held_out for lexeme in self.lexemes)
+
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The concepts that held-out lexemes alone express."""
+        return self.concepts - {lexeme.concept for lexeme in self.lexemes if not lexeme.held_out}
 
 
 _END = re.compile(r"""[.!?]["”]?(?=\s+["“]?[A-ZÀ-Ý]|\s*$)|\n\s*\n""")
@@ -167,7 +172,7 @@ def _raised(text: str) -> str | None:
     if text[0].islower():
         return text[0].upper() + text[1:]
     name = _WORD.match(text)
-    return text if name and name[0].removesuffix("'s") in GENDER else None
+    return text if name and name[0].removesuffix("'s") in genders() else None
 
 
 def _led(text: str) -> Found | None:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Literal
 
 from steerkit.storybook.errors import ConceptError, unknown
-from steerkit.storybook.language.cast import BOYS, GIRLS, Cast
+from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.judge import Sentence
 from steerkit.storybook.language.plan import plan
 from steerkit.storybook.language.realise import Lexemes
@@ -72,8 +72,8 @@ def families() -> dict[str, list[str]]:
 def _pairs() -> dict[str, list[tuple[str, str]]]:
     """The hero and the friend of each split: a girl and a boy, so that pronouns are clear."""
     pairs: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-    for i, girl in enumerate(GIRLS):
-        for j, boy in enumerate(BOYS):
+    for i, girl in enumerate(tables().words["girls"]):
+        for j, boy in enumerate(tables().words["boys"]):
             for k, pair in enumerate(((girl, boy), (boy, girl))):
                 place = (i + 3 * j + 5 * k) % 10
                 split = "held_out" if place == 0 else "train" if place < 6 else "second"
