@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import TypedDict
 
-from steerkit.storybook.language.realise import Lexemes
-from steerkit.storybook.language.stories import MOST, Split, Story, concepts, story
+from steerkit.storybook.language.stories import MOST, Story, concepts, story
 from steerkit.storybook.language.tables import tables
 
 
@@ -76,8 +75,8 @@ def instruction(
     seed: int = 0,
     about: Sequence[str] = (),
     *,
-    split: Split = "train",
-    lexemes: Lexemes = "all",
+    split: str = "train",
+    lexemes: str = "all",
 ) -> tuple[list[Message], Story]:
     """Ask for a story, and tell it.
 

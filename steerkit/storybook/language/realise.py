@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.notation import Choice, Pattern, Slot, Text
 from steerkit.storybook.language.tables import spelling, tables
 
-Lexemes = Literal["all", "shown", "held_out"]
+LEXEMES = ("all", "shown", "held_out")  # which of them may be used
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def article(following: str) -> str:
     return "an" if _VOWEL_SOUND.match(following) else "a"
 
 
-def allowed(choice: Choice, lexemes: Lexemes) -> list[int]:
+def allowed(choice: Choice, lexemes: str) -> list[int]:
     """The options of a choice that may be used; all of them where the policy leaves none."""
     everything = list(range(len(choice.options)))
     if not choice.concept or lexemes == "all":
@@ -72,7 +71,18 @@ def allowed(choice: Choice, lexemes: Lexemes) -> list[int]:
     return wanted or everything
 
 
-def _linked_options(pattern: Pattern, lexemes: Lexemes) -> list[int]:
+def may_be_held_out(pattern: Pattern) -> bool:
+    """Whether a pattern has a held-out lexeme."""
+    concepts = tables().concepts
+    return any(
+        concepts[part.concept].holds(option)
+        for part in pattern.parts
+        if isinstance(part, Choice) and part.concept
+        for option in part.options
+    )
+
+
+def _linked_options(pattern: Pattern, lexemes: str) -> list[int]:
     """The indices that linked groups may share: a held-out word holds its whole index."""
     groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
     if not groups:
@@ -96,7 +106,7 @@ def held_indices(groups: list[Choice]) -> set[int]:
     }
 
 
-def can_be(pattern: Pattern, lexemes: Lexemes) -> bool:
+def can_be(pattern: Pattern, lexemes: str) -> bool:
     """Whether a pattern can be realised with shown lexemes alone, if those are asked for."""
     if lexemes != "shown":
         return True
@@ -112,11 +122,18 @@ def can_be(pattern: Pattern, lexemes: Lexemes) -> bool:
     return True
 
 
-def _pick(choice: Choice, rng: random.Random, lexemes: Lexemes, said: set[str]) -> int:
+def _pick(choice: Choice, rng: random.Random, lexemes: str, said: set[str]) -> int:
     """An option; what has been said before if it is among them."""
     options = allowed(choice, lexemes)
-    again = [i for i in options if spelling(choice.options[i]) in said]
+    again = [i for i in options if spelling(choice.options[i]).removesuffix("'s") in said]
     return rng.choice(again if again and rng.random() < 0.85 else options)
+
+
+def _is_noun(choice: Choice, before: str) -> bool:
+    """Whether a choice names somebody or something, by what stands before it or by a capital."""
+    first = choice.options[0][0]
+    name = isinstance(first, Text) and first.text[0].isupper()
+    return name or _NOUN.search(before) is not None
 
 
 class _Writer:
@@ -138,6 +155,15 @@ class _Writer:
         self.lexemes.append(Lexeme(concept, text, end - len(text), end, held_out))
 
 
+def _fill(piece: Text | Slot, rng: random.Random, cast: Cast, *, pronoun: bool = False) -> str:
+    """Words as they stand, or what fills a slot; the hero as a pronoun if asked for."""
+    if isinstance(piece, Text):
+        return piece.text
+    if pronoun and piece.name in ("Mia", "Mia's"):
+        return cast.word("she" if piece.name == "Mia" else "her") or ""
+    return cast.word(piece.name) or rng.choice(tables().words[piece.name])
+
+
 def realise(
     pattern: Pattern,
     rng: random.Random,
@@ -145,7 +171,7 @@ def realise(
     *,
     pronoun: bool = False,
     thing: Realised | None = None,
-    lexemes: Lexemes = "all",
+    lexemes: str = "all",
     said: set[str] | None = None,
 ) -> Realised:
     """Write one sentence.
@@ -167,15 +193,6 @@ def realise(
     link = rng.choice(_linked_options(pattern, lexemes))
     groups = [p for p in pattern.parts if isinstance(p, Choice) and p.linked]
     link_held = link in held_indices(groups)
-    words = tables().words
-
-    def fill(piece: Text | Slot, first: bool) -> str:
-        if isinstance(piece, Text):
-            return piece.text
-        if first and pronoun and piece.name in ("Mia", "Mia's"):
-            return cast.word("she" if piece.name == "Mia" else "her") or ""
-        return cast.word(piece.name) or rng.choice(words[piece.name])
-
     for position, part in enumerate(pattern.parts):
         if part == Slot("thing"):
             assert thing is not None
@@ -183,17 +200,17 @@ def realise(
             writer.add(thing.text)
             writer.lexemes += [lexeme.moved(offset) for lexeme in thing.lexemes]
         elif isinstance(part, Choice):
-            noun = _NOUN.search(writer.text) is not None
+            noun = _is_noun(part, writer.text)
             index = link if part.linked else _pick(part, rng, lexemes, said if noun else set())
             option = part.options[index]
-            text = "".join(fill(piece, False) for piece in option)
+            text = "".join(_fill(piece, rng, cast) for piece in option)
             if part.concept and text:
                 if noun:
-                    said.add(text.lower())
+                    said.add(text.lower().removesuffix("'s"))
                 held = tables().concepts[part.concept].holds(option)
                 writer.lexeme(part.concept, text, link_held if part.linked else held)
             else:
                 writer.add(text)
         else:
-            writer.add(fill(part, position == 0))
+            writer.add(_fill(part, rng, cast, pronoun=pronoun and position == 0))
     return Realised(writer.text[0].upper() + writer.text[1:], tuple(writer.lexemes))

@@ -10,17 +10,15 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 from steerkit.storybook.errors import ConceptError, unknown
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.judge import Sentence
 from steerkit.storybook.language.plan import plan
-from steerkit.storybook.language.realise import Lexemes
+from steerkit.storybook.language.realise import LEXEMES
 from steerkit.storybook.language.tables import tables
 from steerkit.storybook.language.teller import Teller, Told
 
-Split = Literal["train", "second", "held_out"]
 SPLITS = ("train", "second", "held_out")
 MOST = 3  # concepts that can be asked for
 
@@ -81,7 +79,8 @@ def _pairs() -> dict[str, list[tuple[str, str]]]:
     return pairs
 
 
-def _checked(about: Sequence[str], split: str) -> tuple[str, ...]:
+def _checked(about: Sequence[str], split: str, lexemes: str) -> tuple[str, ...]:
+    """The concepts asked for, if they, the split and the policy are known."""
     if isinstance(about, str):
         about = [about]
     for name in about:
@@ -94,6 +93,8 @@ def _checked(about: Sequence[str], split: str) -> tuple[str, ...]:
         )
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
+    if lexemes not in LEXEMES:
+        raise unknown("choice of lexemes", lexemes, LEXEMES)
     return tuple(about)
 
 
@@ -111,7 +112,7 @@ def _laid_out(paragraphs: list[list[Told]]) -> tuple[str, tuple[Sentence, ...]]:
     return text, tuple(sentences)
 
 
-def _tell(key: str, about: tuple[str, ...], split: str, lexemes: Lexemes) -> Story:
+def _tell(key: str, about: tuple[str, ...], split: str, lexemes: str) -> Story:
     # A seed of text goes through SHA-512 and so does not depend on Python's hash of strings.
     rng = random.Random(key)
     chosen = plan(rng, about)
@@ -126,8 +127,8 @@ def story(
     seed: int = 0,
     about: Sequence[str] = (),
     *,
-    split: Split = "train",
-    lexemes: Lexemes = "all",
+    split: str = "train",
+    lexemes: str = "all",
 ) -> Story:
     """Tell a story.
 
@@ -150,12 +151,12 @@ def story(
         >>> "rain" in told.concepts and all(s.well_formed for s in told.sentences)
         True
     """
-    names = _checked(about, split)
+    names = _checked(about, split, lexemes)
     return _tell(f"story/{split}/{seed}/{lexemes}/{','.join(names)}", names, split, lexemes)
 
 
 def corpus(
-    seed: int = 0, n: int = 1000, *, split: Split = "train", lexemes: Lexemes = "all"
+    seed: int = 0, n: int = 1000, *, split: str = "train", lexemes: str = "all"
 ) -> Iterator[Story]:
     """Tell `n` stories, in which all concepts are equally common.
 
@@ -175,6 +176,6 @@ def corpus(
         >>> [len(told.about) > 2 for told in corpus(seed=1, n=2, split="held_out")]
         [True, True]
     """
-    _checked((), split)
+    _checked((), split, lexemes)
     for i in range(n):
         yield _tell(f"corpus/{split}/{seed}/{i}/{lexemes}", (), split, lexemes)

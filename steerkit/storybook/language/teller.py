@@ -16,13 +16,7 @@ from dataclasses import dataclass
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.notation import Pattern, Slot, Text
 from steerkit.storybook.language.plan import Plan, clash
-from steerkit.storybook.language.realise import (
-    Lexeme,
-    Lexemes,
-    Realised,
-    can_be,
-    realise,
-)
+from steerkit.storybook.language.realise import Lexeme, Realised, can_be, may_be_held_out, realise
 from steerkit.storybook.language.tables import Turn, tables
 
 # Verbs that say how things were, not what came next: "Just then, " does not go with them.
@@ -78,11 +72,11 @@ def lowered(text: str, pattern: Pattern) -> str:
 class Teller:
     """One story in the making."""
 
-    def __init__(self, rng: random.Random, cast: Cast, plan: Plan, lexemes: Lexemes) -> None:
+    def __init__(self, rng: random.Random, cast: Cast, plan: Plan, lexemes: str) -> None:
         self.rng = rng
         self.cast = cast
         self.plan = plan
-        self.lexemes: Lexemes = lexemes
+        self.lexemes = lexemes
         self.paragraphs: list[list[Told]] = [[]]
         self.used: set[str] = set()
         self.said: set[str] = set()
@@ -126,9 +120,8 @@ class Teller:
             order, late = order[: at + 1], order[at + 1 :]
         for position, name in enumerate(order):
             self._paragraph()
-            if position:
-                self._pass(order[position - 1], name)
-            small = len(self.plan.order) > 2 and name != main and not self.plan.apart
+            spoken = bool(position) and self._pass(order[position - 1], name)
+            small = name != main and len(order) > 2 and not (spoken or self.plan.apart)
             if small and self.rng.random() < 0.5 and self._remark(name):
                 continue
             self._block(name, 3 if name == main and self.rng.random() < 0.3 else 2)
@@ -136,26 +129,24 @@ class Teller:
                 self._frame("meet")
         return late
 
-    def _pass(self, before: str, name: str) -> None:
-        """From one concept to the next."""
+    def _pass(self, before: str, name: str) -> bool:
+        """From one concept to the next; True if the next has been spoken of."""
         if axis := clash(before, name):
             self._frame(axis)
         elif self.friend and tables().concepts[name].things and self.rng.random() < 0.3:
             self._frame("spot", thing=name)
+            return True
         elif self.rng.random() < 0.2:
             self._frame("go")
+        return False
 
     def _block(self, name: str, sentences: int) -> None:
         """A concept comes in, and there is more of it."""
         concept = tables().concepts[name]
         self._say(concept.enter, lead=0.45)
-        left = sentences - 1
-        while left > 0:
-            if left > 1 and self.rng.random() < 0.35 and self._join(concept.more):
-                left -= 2
-            else:
+        for _ in range(sentences - 1):
+            if self.rng.random() > 0.2 or not self._join(concept.more):
                 self._say(concept.more, lead=0.06)
-                left -= 1
 
     def _remark(self, name: str) -> bool:
         """A concept that is only talked about, in passing."""
@@ -174,7 +165,9 @@ class Teller:
             self._frame("back", thing=plan.main)
         elif self.rng.random() < 0.3:
             self._frame("but")
-        wrong = self._say([turn.wrong for turn in concept.turns], lead=0.3)
+        # What goes wrong must not need words that may not be said when it is mended.
+        fit = [t for t in concept.turns if any(can_be(mend, self.lexemes) for mend in t.mends)]
+        wrong = self._say([turn.wrong for turn in fit or concept.turns], lead=0.3)
         self.turn = next(turn for turn in concept.turns if turn.wrong is wrong)
         if plan.reaction:
             feeling = tables().concepts[plan.reaction]
@@ -226,6 +219,8 @@ class Teller:
         if not usable and not self.friend:
             self._frame("meet")
             usable = self._usable(patterns)
+        if self.lexemes == "held_out":
+            usable = [p for p in usable if may_be_held_out(p)] or usable
         pattern = self.rng.choice(usable or list(patterns))
         told = self._realise(pattern)
         if lead and leadable(pattern) and self.rng.random() < lead:
@@ -294,7 +289,7 @@ class Teller:
             self.hero_last = False
 
 
-def realise_thing(phrase: Pattern, rng: random.Random, cast: Cast, lexemes: Lexemes) -> Realised:
+def realise_thing(phrase: Pattern, rng: random.Random, cast: Cast, lexemes: str) -> Realised:
     """A noun phrase, which keeps its small letter."""
     done = realise(phrase, rng, cast, lexemes=lexemes)
     first = phrase.parts[0]
