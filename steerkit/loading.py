@@ -66,9 +66,7 @@ def load_remote(name: str, *, revision: str | None, trust_remote_code: bool) -> 
         ModelError: There is no such model.
     """
     try:
-        return TransformersModel(
-            name, task="text-generation", revision=revision, trust_remote_code=trust_remote_code
-        )
+        return TransformersModel(name, task="text-generation", revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(f"{name!r} could not be prepared for NDIF: {reason[0]}") from error

@@ -90,7 +90,7 @@ def tokens(
 def _tint(numbers: Sequence[float], scale: Sequence[float]) -> str:
     shares = [number / most for number, most in zip(numbers, scale, strict=True)]
     strongest = max(range(len(shares)), key=lambda j: abs(shares[j]) if shares[j] == shares[j] else -1, default=None)
-    if strongest is None or not shares[strongest] == shares[strongest] or shares[strongest] == 0:
+    if strongest is None or shares[strongest] != shares[strongest] or shares[strongest] == 0:
         return ""
     share = shares[strongest]
     red, green, blue = (HUES if share > 0 else OPPOSITE)[strongest % len(HUES)]

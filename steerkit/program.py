@@ -112,7 +112,6 @@ class Program:
         is_special: For each id of the vocabulary, whether it is special.
     """
 
-
     stops: list[Stop]
     columns: tuple[Column, ...]
     enabled: Bool[Tensor, "rows edits"]
@@ -125,6 +124,16 @@ class Program:
     def rows(self) -> int:
         """Rows of the batch that it was made for; 1 serves any."""
         return len(self.enabled)
+
+    def reads_as(self, other: Program) -> bool:
+        """Whether another program's columns are of the same directions."""
+        return self is other or (
+            self.columns == other.columns
+            and all(torch.equal(*pair) for pair in zip(self._directions(), other._directions(), strict=True))
+        )
+
+    def _directions(self) -> list[Tensor]:
+        return [site.directions.cpu() for stop in self.stops for site in stop.sites]
 
     def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""
@@ -237,7 +246,9 @@ def compile_plan(
     readers = [Edit(target, "add", enabled=False) for target in read]
     strengths = [[*row, *(0.0 for _ in readers)] for row in strengths]
     entries = [
-        (site_map.check(site), index, edit) for index, edit in enumerate([*plan, *readers]) for site in edit.target.sites
+        (site_map.check(site), index, edit)
+        for index, edit in enumerate([*plan, *readers])
+        for site in edit.target.sites
     ]
     entries.sort(key=lambda entry: (entry[0].depth, entry[1] >= len(plan)))
 
@@ -286,17 +297,17 @@ def _site_program(
         length = len(edit.target.direction(site))
         if length != width:
             raise VectorError(
-                f"The vector {edit.target.label!r} is {length} wide at '{site}', where {site_map.name} is {width} wide. "
-                f"It was made for another model or another kind of site."
+                f"The vector {edit.target.label!r} is {length} wide at '{site}', where {site_map.name} has {width}. "
+                "It was made for another model or another kind of site."
             )
     directions = torch.stack([edit.target.direction(site) for edit in edits])
-    norms = directions.norm(dim=-1)
+    norms = directions.double().norm(dim=-1)
     for edit, norm in zip(edits, norms.tolist(), strict=True):
         if norm == 0 and (edit.operator != "add" or edit.unit != "raw"):
             raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")
     additive = torch.tensor([edit.operator == "add" for edit in edits])
-    readers = directions / norms.square().clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-    gram = readers.double() @ directions.double().T
+    readers = directions.double() / norms.square().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
+    gram = readers @ directions.double().T
     _refuse_dependent(site, edits, directions)
 
     # raw strengths count directions; the other units count lengths, so they are divided by the direction's own
@@ -311,7 +322,7 @@ def _site_program(
     return SiteProgram(
         columns=columns,
         directions=directions,
-        readers=readers,
+        readers=readers.float(),
         gain=gain,
         shift=shift,
         by_norm=torch.tensor([edit.unit == "norm" for edit in edits]),
@@ -337,4 +348,3 @@ def _refuse_dependent(site: Site, edits: list[Edit], directions: Float[Tensor, "
                 f"At '{site}' these edits ask for different values of directions that depend on each other: "
                 f"{'; '.join(named)}. Keep one of them, or let them act on different tokens."
             )
-

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING
 
 from steerkit import pages
 from steerkit.edits import Plan
+from steerkit.errors import SettingError
 from steerkit.program import Column
 from steerkit.tokens import Prompt
 
@@ -29,12 +31,29 @@ STOPPED = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that a run was made with; see `Model.generate`."""
+    """Settings that a run was made with; see `Model.generate`.
+
+    Raises:
+        SettingError: One of them is out of range.
+    """
 
     max_new_tokens: int
     temperature: float
     top_p: float
     seed: int
+
+    def __post_init__(self) -> None:
+        length, seed = _whole(self.max_new_tokens), _whole(self.seed)
+        if length is None or length < 1:
+            raise SettingError(f"max_new_tokens={self.max_new_tokens!r} is no length. Give a whole number from 1.")
+        if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < float("inf"):
+            raise SettingError(f"temperature={self.temperature!r} is out of range. Give 0 (greedy) or more.")
+        if not isinstance(self.top_p, int | float) or not 0 < self.top_p <= 1:
+            raise SettingError(f"top_p={self.top_p!r} is out of range. Give a share above 0, up to 1.")
+        if seed is None or not 0 <= seed < 2**63:
+            raise SettingError(f"seed={self.seed!r} is no seed. Give a whole number from 0 to 2**63 - 1.")
+        object.__setattr__(self, "max_new_tokens", length)
+        object.__setattr__(self, "seed", seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +170,7 @@ class Comparison:
     def differs(self) -> list[bool]:
         """For each token of the steered text, whether the baseline has another one there."""
         ids = self.baseline.token_ids
-        return [i >= len(ids) or ids[i] != index for i, index in enumerate(self.steered.token_ids)]
+        return [i >= len(ids) or ids[i] != token_id for i, token_id in enumerate(self.steered.token_ids)]
 
     def to_frame(self) -> pd.DataFrame:
         """One row a token of the steered text."""
@@ -231,5 +250,14 @@ class Sweep:
 def names(columns: tuple[Column, ...]) -> list[str]:
     """A heading for each column, with its site where labels alone would be ambiguous."""
     labels = [column.label for column in columns]
-    return [label if labels.count(label) == 1 else f"{label} @ {column.site}" for label, column in
-            zip(labels, columns, strict=True)]
+    return [
+        label if labels.count(label) == 1 else f"{label} @ {column.site}"
+        for label, column in zip(labels, columns, strict=True)
+    ]
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -18,7 +18,7 @@ module names of model families; everything else speaks of sites.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steerkit.errors import ModelError, SiteError
@@ -64,7 +64,7 @@ class Site:
         if isinstance(site, Site):
             return site
         layer, _, kind = str(site).partition(".")
-        if not layer.isdigit() or kind not in KINDS:
+        if not layer.isdecimal() or kind not in KINDS:
             raise SiteError(
                 f"{site!r} is no site. A site is a layer, a dot and a kind, such as '3.resid_post'; "
                 f"the kinds are {', '.join(KINDS)}."
@@ -162,6 +162,11 @@ OPT = Family(
     mlp_post="fc2",
     mlp_out="fc2",
 )
+OPT_POST_NORM = replace(  # the sums of stream and branch are normed before they go on
+    OPT,
+    mlp_norm="self_attn_layer_norm",
+    kinds=("resid_pre", "z", "mlp_in", "mlp_in_normalized", "mlp_post", "resid_post"),
+)
 PHI = Family(layers="model.layers", z="self_attn.dense", mlp_norm="input_layernorm", mlp_post="mlp.fc2")
 
 FAMILIES = {
@@ -192,7 +197,7 @@ class SiteMap:
         self.name = name
         self.n_layers: int = text_config.num_hidden_layers
         self.d_model: int = text_config.hidden_size
-        self.family = FAMILIES.get(config.model_type) or _unknown_family(model, self.n_layers, name)
+        self.family = _known_family(config) or _unknown_family(model, self.n_layers, name)
         self.kinds = tuple(kind for kind in self.family.kinds if _has_kind(config, kind))
 
     def __iter__(self):
@@ -205,7 +210,7 @@ class SiteMap:
             SiteError: It does not.
         """
         site = Site.parse(site)
-        if site.layer >= self.n_layers:
+        if not 0 <= site.layer < self.n_layers:
             raise SiteError(
                 f"{self.name} has no site '{site}': its layers are 0 to {self.n_layers - 1}. "
                 f"Did you mean '{self.n_layers - 1}.{site.kind}'?"
@@ -254,11 +259,15 @@ class SiteMap:
 
 
 def _has_kind(config: PreTrainedConfig, kind: str) -> bool:
-    if kind == "resid_mid" and (config.model_type == "phi" or getattr(config, "use_parallel_residual", False)):
-        return False  # parallel layers: attention and MLP both read resid_pre
+    # in parallel layers attention and MLP both read resid_pre
+    parallel = config.model_type == "phi" or getattr(config, "use_parallel_residual", False)
+    return kind != "resid_mid" or not parallel
+
+
+def _known_family(config: PreTrainedConfig) -> Family | None:
     if config.model_type == "opt" and not config.do_layer_norm_before:
-        return kind not in ("resid_mid", "attn_out", "mlp_out")  # post-norm: the sums are normed before they go on
-    return True
+        return OPT_POST_NORM
+    return FAMILIES.get(config.model_type)
 
 
 def _unknown_family(model: torch.nn.Module, n_layers: int, name: str) -> Family:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Step:
     steered: Token | None
     baseline: Token | None
     previous_coefficients: Float[Tensor, " n_columns"] | None
+
+    @property
+    def token_id(self) -> int | None:
+        """The steered token's id; None if that text has ended."""
+        return None if self.steered is None else self.steered.token_id
 
     @property
     def text(self) -> str:
@@ -93,7 +99,7 @@ class Pace:
     def __init__(self, turns: Turns) -> None:
         self.changed = threading.Condition()
         self.steps: deque[Step] = deque()
-        self.wanted = 1
+        self.wanted = self.room = 1
         self.hurried = self.cancelled = self.done = False
         self.error: BaseException | None = None
         self._turns = turns
@@ -101,7 +107,9 @@ class Pace:
     def hand_over(self, step: Step) -> bool:
         """Called by the writer with each step; returns whether to go on."""
         with self.changed:
-            self.steps.append(step)
+            if self.room:
+                self.steps.append(step)
+                self.room -= self.cancelled
             self.wanted -= 1
             self.changed.notify_all()
             while not (self.wanted > 0 or self.hurried or self.cancelled or self._turns.wanted):
@@ -115,9 +123,11 @@ class Pace:
             self.changed.notify_all()
 
     def cancel(self) -> None:
-        """Called by the reader."""
+        """Called by the reader. Of steps that were written ahead of it, at most one is left."""
         with self.changed:
-            self.cancelled = True
+            if not self.cancelled:
+                self.cancelled, self.room = True, 0 if self.steps else 1
+                self.steps = deque(islice(self.steps, 1))
             self.changed.notify_all()
 
 
@@ -175,7 +185,7 @@ class Stream:
         self._update(edits)
 
     def cancel(self) -> None:
-        """End the text here. At most one more Step follows."""
+        """End the text here. At most one more Step follows; the result has what was written ahead of the reader too."""
         self._pace.cancel()
 
     def result(self) -> Run:

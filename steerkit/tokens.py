@@ -82,9 +82,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     if not ids:
         raise PromptError(f"The prompt {prompt!r} has no tokens. Give some text.")
     special = special_ids(tokenizer)
-    return Prompt(
-        tuple(ids), tuple(pieces(tokenizer, (), ids)), tuple(index in special for index in ids), tuple(roles)
-    )
+    return Prompt(tuple(ids), tuple(pieces(tokenizer, (), ids)), tuple(index in special for index in ids), tuple(roles))
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> list[str]:

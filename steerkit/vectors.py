@@ -40,7 +40,9 @@ class Vector:
 
     def __init__(self, directions: Mapping[str | Site, Float[Tensor, " width"]], label: str = "vector") -> None:
         if not directions:
-            raise VectorError("A vector needs a direction for at least one site, e.g. Vector({'3.resid_post': tensor}).")
+            raise VectorError(
+                "A vector needs a direction for at least one site, e.g. Vector({'3.resid_post': tensor})."
+            )
         parsed = {Site.parse(site): _direction(site, values) for site, values in directions.items()}
         self._directions = dict(sorted(parsed.items(), key=lambda item: item[0].depth))
         self.label = str(label)

@@ -26,6 +26,7 @@ class Live:
 
     Attributes:
         record: What the run leaves behind.
+        ran: The program of the pass that is running or has just run; `program` may be replaced meanwhile.
         n_prompt: Tokens of the prompt, padding included, where the passes are somebody else's.
         last: Whether no pass follows the running one.
         captured: (rows, width) activation at each captured site and the last token of the pass.
@@ -41,7 +42,9 @@ class Live:
         self.last = False
         self.n_prompt = 0
         self.captured: dict[str, Tensor] = {}
+        self.ran = program
         self._seen: list[Tensor] = []
+        self._shape = torch.Size()
         self._envoys: dict[str, Any] = {}
 
     def begin(
@@ -51,17 +54,20 @@ class Live:
         real: Bool[Tensor, "rows tokens"],
     ) -> None:
         """Say what the pass that starts now holds: several tokens, of which some may be new ones."""
-        self._seen = []
-        if self.program.columns:
-            self.program.to(ids.device)
-            self.acts = mask(self.program, ids, generated, real)
+        if self._start(ids):
+            self.acts = mask(self.ran, ids, generated, real)
 
     def begin_new(self, ids: Int[Tensor, "rows 1"]) -> None:
         """Say that the pass that starts now holds one new token a row."""
-        self._seen = []
-        if self.program.columns:
-            self.program.to(ids.device)
-            self.acts = mask_new(self.program, ids)
+        if self._start(ids):
+            self.acts = mask_new(self.ran, ids)
+
+    def _start(self, ids: Tensor) -> bool:
+        self.ran = self.program
+        self._seen, self._shape = [], ids.shape
+        if self.ran.columns:
+            self.ran.to(ids.device)
+        return bool(self.ran.columns)
 
     def take(self) -> Float[Tensor, "rows columns"]:
         """Coefficients read at the last token of the pass that has just run."""
@@ -71,7 +77,7 @@ class Live:
         """Coefficients read at every token of the pass that has just run."""
         seen = self._seen
         if not seen:
-            return torch.zeros(self.program.rows, 1, 0)
+            return torch.zeros(self.ran.rows, 1, 0)
         return seen[0] if len(seen) == 1 else torch.cat([part.to(seen[0].device) for part in seen], dim=-1)
 
     def serve(self, lm: Any) -> None:
@@ -79,11 +85,13 @@ class Live:
         if self.anchor is not None:
             _ = self._port(lm, self.anchor)
         kept: dict[str, Tensor] = {}
-        for stop in self.program.stops:
+        for stop in self.ran.stops:
             value = self._port(lm, stop.location)
             hidden = value[0] if isinstance(value, tuple) else value  # attention returns its weights beside
-            new = self._edit(lm, stop, hidden, kept)
-            if new is not hidden:
+            whole = hidden if hidden.ndim == 3 else hidden.unflatten(0, self._shape)  # OPT's MLP: tokens of all rows
+            new = self._edit(lm, stop, whole, kept)
+            if new is not whole:
+                new = new.view_as(hidden)
                 self._replace(lm, stop.location, (new, *value[1:]) if isinstance(value, tuple) else new)
 
     def _edit(self, lm: Any, stop: Stop, hidden: Tensor, kept: dict[str, Tensor]) -> Tensor:
@@ -125,9 +133,5 @@ class Live:
 
     def _envoy(self, lm: Any, path: str) -> Any:
         if path not in self._envoys:
-            envoy = lm
-            for name in path.split("."):
-                envoy = envoy[int(name)] if name.isdigit() else getattr(envoy, name)
-            self._envoys[path] = envoy
+            self._envoys[path] = lm.get(path)
         return self._envoys[path]
-

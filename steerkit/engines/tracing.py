@@ -38,7 +38,7 @@ def run(
         The record that the function filled.
     """
     with lm.trace(fn=function, lm=lm, live=live, remote=remote or None, **inputs) as tracer:
-        record = live.record = nnsight.save(dict())
+        record = live.record = nnsight.save({})
         for _step in tracer.iter[:]:
             live.serve(lm)
             if live.last:

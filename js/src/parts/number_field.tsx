@@ -1,0 +1,62 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { OWN_KEYS } from "./focus";
+import { format, moved, parse } from "./strength";
+
+interface Props {
+  label: string;
+  strength: number;
+  limit: number;
+  onMove: (strength: number) => void;
+}
+
+/** A strength as text. Takes typing, arrow and page keys, and `+` and `-` behind a number as steps. */
+export function NumberField({ label, strength, limit, onMove }: Props) {
+  const [draft, setDraft] = useState<string | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const invalid = draft !== null && parse(draft) === null;
+
+  // A strength that changes elsewhere, on the slider say, shows at once.
+  useEffect(() => {
+    setDraft((typed) => (typed !== null && parse(typed) === strength ? typed : null));
+  }, [strength]);
+
+  const type = (text: string) => {
+    setDraft(text);
+    const typed = parse(text);
+    if (typed !== null && typed !== strength) onMove(typed);
+  };
+  const step = (event: KeyboardEvent, key: string) => {
+    const next = moved(strength, key, limit);
+    event.preventDefault();
+    setDraft(null);
+    if (next !== null && next !== strength) onMove(next);
+  };
+  return (
+    <input
+      {...OWN_KEYS}
+      ref={field}
+      class="sk-number"
+      type="text"
+      inputMode="decimal"
+      autocomplete="off"
+      spellcheck={false}
+      aria-label={`${label} strength`}
+      aria-invalid={invalid}
+      title={
+        invalid ? "Not a number: write one like 1.4 or −2" : "Strength: multiples of the vector"
+      }
+      value={draft ?? format(strength)}
+      onFocus={(event) => event.currentTarget.select()}
+      onBlur={() => setDraft(null)}
+      onInput={(event) => type(event.currentTarget.value)}
+      onKeyDown={(event) => {
+        const { selectionStart, selectionEnd } = event.currentTarget;
+        const behind = selectionStart === selectionEnd && selectionStart !== 0;
+        if (event.key === "Enter" || event.key === "Escape") setDraft(null);
+        else if (event.key === "+" && behind) step(event, "ArrowUp");
+        else if (event.key === "-" && behind) step(event, "ArrowDown");
+        else if (/^(Arrow(Up|Down)|Page(Up|Down))$/.test(event.key)) step(event, event.key);
+      }}
+    />
+  );
+}

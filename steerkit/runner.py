@@ -1,0 +1,252 @@
+"""Running programs on a model: prompts in, runs and figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from steerkit.edits import Plan, Target
+from steerkit.engines import passes, tracing
+from steerkit.engines.live import Live
+from steerkit.engines.sampling import Sampling
+from steerkit.errors import EngineError, PromptError
+from steerkit.program import Column, Program, compile_plan
+from steerkit.runs import Run, Settings
+from steerkit.sites import Site, SiteMap
+from steerkit.streams import Pace, Step, Token, Turns
+from steerkit.tokens import Decoder, Prompt, pieces, special_ids
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+    from nnsight import TransformersModel
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+
+class Runner:
+    """Runs programs on one model, one at a time.
+
+    Args:
+        lm: The nnsight model.
+        name: What errors call it.
+        remote: False, True (NDIF) or `"local"` (a simulation of NDIF).
+
+    Attributes:
+        sites: The model's sites.
+        turns: Who may use the model.
+        end: Ids of the tokens that end a text.
+        special: Ids of the special tokens.
+    """
+
+    def __init__(self, lm: TransformersModel, name: str, remote: bool | str) -> None:
+        self.lm, self.remote = lm, remote
+        self.module: torch.nn.Module = lm._module
+        self.tokenizer: PreTrainedTokenizerBase = lm.tokenizer
+        self.sites = SiteMap(self.module, name)
+        self.turns = Turns()
+        self.end = _end_ids(self.module, self.tokenizer)
+        self.special = special_ids(self.tokenizer)
+        text_config = self.module.config.get_text_config()
+        self._context: int | None = getattr(text_config, "max_position_embeddings", None)
+        self._is_special = torch.zeros(max(text_config.vocab_size, len(self.tokenizer)), dtype=torch.bool)
+        self._is_special[sorted(self.special)] = True
+
+    def compile(
+        self,
+        plan: Plan,
+        *,
+        enabled: Sequence[bool] = (True,),
+        strengths: Sequence[Sequence[float]] | None = None,
+        read: Sequence[Target] = (),
+        capture: Sequence[Site] = (),
+    ) -> Program:
+        """Turn a plan into a program for this model; see `compile_plan`."""
+        special = self._is_special.clone()
+        return compile_plan(plan, self.sites, self.module, special, strengths, enabled, read, capture)
+
+    def live(self, program: Program, *, replaceable: bool = False) -> Live:
+        """A program ready to run; `replaceable` lets another take its place while it runs."""
+        return Live(program, anchor=self.sites.anchor() if replaceable or not program.stops else None)
+
+    def fitting(self, prompt: Prompt, n_new: int = 0) -> Prompt:
+        """The prompt, if it and as many new tokens fit the model's context.
+
+        Raises:
+            PromptError: They do not.
+        """
+        if self._context is not None and len(prompt) + n_new > self._context:
+            new = f" and {n_new} new tokens" if n_new else ""
+            raise PromptError(
+                f"The prompt's {len(prompt)} tokens{new} do not fit the context of {self._context} tokens. "
+                f"Shorten the prompt{' or lower max_new_tokens' if n_new else ''}."
+            )
+        return prompt
+
+    def refuse_remote(self, what: str) -> None:
+        """Refuse what needs the model here.
+
+        Raises:
+            EngineError: The model runs remotely.
+        """
+        if self.remote:
+            raise EngineError(f"{what} needs the model here; it runs remotely. Use generate, compare, sweep or read.")
+
+    def read(self, program: Program, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Coefficients at every token, and captured activations at the last; see `passes.read`."""
+        return self._run(self.live(program), passes.read, prompts)
+
+    def score(
+        self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False
+    ) -> dict[str, Tensor]:
+        """Log-probabilities of the last tokens, and KL of pairs of rows; see `passes.score`."""
+        width = max(map(len, texts))
+        first_new = torch.tensor([width - len(text) + n for text, n in zip(texts, n_prompt, strict=True)])
+        record = self._run(self.live(program), passes.score, texts, first_new=first_new, last=last, pairs=pairs)
+        return {name: values.cpu().clone() for name, values in record.items() if values is not None}
+
+    def generate(
+        self,
+        program: Program,
+        prompts: Sequence[Prompt],
+        plans: Sequence[Plan],
+        settings: Sequence[Settings],
+        use_cache: bool = True,
+    ) -> list[Run]:
+        """Write a text for each row of a batch."""
+        record = self._generate(self.live(program), prompts, settings, use_cache)
+        rows = zip(range(len(prompts)), prompts, plans, settings, strict=True)
+        return [self._finish(record, *row, program.columns) for row in rows]
+
+    def write(
+        self, live: Live, prompt: Prompt, plans: Callable[[], Sequence[Plan]], settings: Settings, pace: Pace
+    ) -> tuple[Run, Run | None]:
+        """Write the rows of a stream, handing each token over: the steered text, and the unsteered one if asked for.
+
+        Args:
+            live: The program in force, which may be replaced meanwhile.
+            prompt: The prompt of all rows.
+            plans: Gives the plan of each row as it stands at the end.
+            settings: The settings of all rows.
+            pace: What is shared with the reader.
+        """
+        rows = range(len(plans()))
+        decoders = [Decoder(self.tokenizer, prompt.ids, self.special) for _ in rows]
+        read_under: list[Program] = []
+
+        def emit(position: int) -> bool:
+            new = [self._token(live.record, row, position, decoders[row]) for row in rows]
+            read = live.record["coefficients"]
+            if read:
+                read_under.append(live.ran)
+            before = read[-1][0].float().cpu().clone() if read else None
+            return pace.hand_over(Step(position, new[0], new[1] if len(new) > 1 else None, before))
+
+        live.emit = emit
+        record = self._generate(live, [prompt for _ in rows], [settings for _ in rows], use_cache=True)
+        columns = live.ran.columns
+        for i, under in enumerate(read_under):
+            if not under.reads_as(live.ran):  # an edit that joined midway has no numbers from before
+                record["coefficients"][i] = torch.full((len(rows), len(columns)), torch.nan)
+        runs = [self._finish(record, row, prompt, plan, settings, columns) for row, plan in enumerate(plans())]
+        return runs[0], runs[1] if len(runs) > 1 else None
+
+    def with_unsteered_scores(self, runs: list[Run]) -> list[Run]:
+        """The runs with each token's log-probability under the unsteered model."""
+        written = [run for run in runs if run.token_ids]
+        if not written:
+            return runs
+        texts = [self.text_of(run) for run in written]
+        last = max(len(run.token_ids) for run in written)
+        program = self.compile(Plan(), enabled=[True] * len(texts))
+        scores = iter(self.score(program, texts, [len(run.prompt) for run in written], last)["logprobs"])
+        return [
+            replace(run, unsteered_logprobs=next(scores)[-len(run.token_ids) :].clone()) if run.token_ids else run
+            for run in runs
+        ]
+
+    def text_of(self, run: Run) -> Prompt:
+        """A run's prompt and new tokens as one text."""
+        prompt = run.prompt
+        return Prompt(
+            (*prompt.ids, *run.token_ids),
+            (*prompt.tokens, *run.tokens),
+            (*prompt.special, *run.special),
+            (*prompt.roles, *(None for _ in run.token_ids)),
+        )
+
+    def _run(
+        self, live: Live, function: Callable[..., None], prompts: Sequence[Prompt], **inputs: Any
+    ) -> dict[str, Any]:
+        ids, real = _padded(prompts)
+        with self.turns.taken():
+            return tracing.run(self.lm, live, function, self.remote, input_ids=ids, real=real, **inputs)
+
+    def _generate(
+        self, live: Live, prompts: Sequence[Prompt], settings: Sequence[Settings], use_cache: bool
+    ) -> dict[str, Any]:
+        shared = settings[0]
+        sampling = Sampling(
+            shared.max_new_tokens,
+            shared.temperature,
+            shared.top_p,
+            tuple(setting.seed for setting in settings),
+            self.end,
+            use_cache,
+        )
+        return self._run(live, passes.generate, prompts, sampling=sampling)
+
+    def _finish(
+        self,
+        record: dict[str, Any],
+        row: int,
+        prompt: Prompt,
+        plan: Plan,
+        settings: Settings,
+        columns: tuple[Column, ...],
+    ) -> Run:
+        ids = record["ids"][row]
+        columns = columns if len(plan) else ()
+        coefficients = torch.zeros(len(ids), len(columns))
+        if columns:
+            for i, step in enumerate(record["coefficients"][: len(ids)]):
+                coefficients[i] = step[row]
+        return Run(
+            prompt=prompt,
+            plan=plan,
+            settings=settings,
+            token_ids=ids,
+            tokens=pieces(self.tokenizer, prompt.ids, ids),
+            special=[token_id in self.special for token_id in ids],
+            logprobs=torch.tensor(record["logprobs"][row]),
+            coefficients=coefficients,
+            columns=columns,
+            stopped=record["stopped"][row],
+        )
+
+    def _token(self, record: dict[str, Any], row: int, position: int, decoder: Decoder) -> Token | None:
+        ids = record["ids"][row]
+        if len(ids) <= position:
+            return None
+        token_id = ids[position]
+        text = decoder.push(token_id)
+        return Token(token_id, text, record["logprobs"][row][position], token_id in self.special)
+
+
+def _padded(prompts: Sequence[Prompt]) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
+    width = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    real = torch.zeros(len(prompts), width, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt.ids)
+        real[row, width - len(prompt) :] = True
+    return ids, real
+
+
+def _end_ids(module: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    generation = getattr(module, "generation_config", None)
+    end = getattr(generation, "eos_token_id", None)
+    end = tokenizer.eos_token_id if end is None else end
+    return frozenset() if end is None else frozenset([end] if isinstance(end, int) else end)

@@ -1,0 +1,236 @@
+"""A real JupyterLab in a real Chromium, and the panel in it as people and screen readers find it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT.parent / "shared" / "data" / "models" / "tinystories656K"
+CHROMIUM = os.environ.get("STEERKIT_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+SETUP = f"""
+import steerkit as sk, steerkit_widgets as skw
+model = sk.load({str(MODEL)!r})
+feelings = [("happy", "sad"), ("glad", "upset"), ("cheerful", "gloomy"), ("joyful", "lonely"),
+            ("proud", "ashamed"), ("excited", "scared"), ("smiling", "crying"), ("thankful", "angry")]
+starts = ["Once upon a time there was a girl who felt very", "Tom was", "The little dog looked so"]
+joy = sk.learn.mean_difference(
+    model,
+    [f"{{start}} {{good}}" for start in starts for good, _ in feelings],
+    [f"{{start}} {{bad}}" for start in starts for _, bad in feelings],
+    sites=["0.resid_post"], label="happy")
+"""
+CALM = "calm = sk.Vector({'1.resid_post': -joy['0.resid_post']}, 'calm')"
+PANEL = "panel = skw.SteeringPanel(model, [joy], prompt='One day, Mia')\npanel"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A JupyterLab server on `root` with settings of its own; it ends with its kernels."""
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self.root, self.state = root, state
+        self.token = secrets.token_hex(12)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        self.env = {**os.environ, **{name: str(state / folder) for name, folder in own.items()}}
+        self._set("@jupyterlab/apputils-extension", "notification", {"fetchNews": "false"})
+
+    def __enter__(self) -> Server:
+        command = [
+            *(sys.executable, "-m", "jupyter", "lab", "--allow-root"),
+            *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
+            *("--ServerApp.port_retries=0", "--ServerApp.open_browser=False"),
+            *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
+            # `window.jupyterapp`: commands and kernels without brittle selectors.
+            "--LabApp.expose_app_in_browser=True",
+        ]
+        self._log = open(self.state / "server.log", "wb")
+        self._process = subprocess.Popen(
+            command, cwd=self.root, env=self.env, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
+                return self
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"JupyterLab did not start:\n{self.log()[-3000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)  # it stops its kernels
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def log(self) -> str:
+        return (self.state / "server.log").read_text(errors="replace")
+
+    def _set(self, plugin: str, schema: str, value: object) -> None:
+        folder = self.state / "settings" / plugin
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{schema}.jupyterlab-settings").write_text(json.dumps(value))
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        context = browser.new_context(viewport={"width": 1280, "height": 1000})
+        context.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)
+        yield context
+        browser.close()
+
+
+class Notebook:
+    """A notebook open in JupyterLab. Its first cell loads the model."""
+
+    def __init__(self, server: Server, page: Page, name: str) -> None:
+        self.server, self.page, self.name = server, page, name
+        self.errors: list[str] = []
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(
+            metadata={"kernelspec": kernel}, cells=[nbformat.v4.new_code_cell(SETUP.strip())]
+        )
+        nbformat.write(notebook, server.root / name)
+        self.open()
+        self.command("notebook:run-all-cells")
+
+    def open(self) -> None:
+        self.page.goto(f"{self.server.url}/lab/tree/{self.name}?token={self.server.token}&reset")
+        self.page.wait_for_function("window.jupyterapp", timeout=60_000)
+        self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
+        self.idle()
+
+    def idle(self) -> None:
+        """Wait for a kernel that is connected and does nothing."""
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=60_000,
+        )
+
+    def command(self, name: str) -> None:
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => 1)", name)
+
+    def theme(self, name: str) -> None:
+        """Change to JupyterLab's `light` or `dark` theme."""
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => 1)",
+            f"JupyterLab {name.title()}",
+        )
+
+    def run(self, *sources: str, wait: bool = True) -> None:
+        """Put these cells in place of all but the first, and run them in turn."""
+        self.page.evaluate(
+            """async ([sources, wait]) => {
+              const notebook = window.jupyterapp.shell.currentWidget.content;
+              const shared = notebook.model.sharedModel;
+              shared.deleteCellRange(1, shared.cells.length);
+              shared.insertCells(1, sources.map(source => ({cell_type: 'code', source})));
+              notebook.activeCellIndex = 1;
+              const done = window.jupyterapp.commands.execute('notebook:run-all-below');
+              window.allRun = false;
+              done.then(() => { window.allRun = true; });
+              if (wait) await done;
+            }""",
+            [list(sources), wait],
+        )
+
+    def execute(self, code: str) -> str:
+        """Run code in the kernel, outside any cell; returns what it prints."""
+        return self.page.evaluate(
+            """async code => {
+              const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+              const future = kernel.requestExecute({code, store_history: false});
+              let printed = '';
+              future.onIOPub = message => {
+                if (message.header.msg_type === 'stream') printed += message.content.text;
+                if (message.header.msg_type === 'error') printed += message.content.evalue;
+              };
+              await future.done;
+              return printed;
+            }""",
+            code,
+        )
+
+    def panel(self, index: int = 0) -> Panel:
+        root = self.page.locator(".sk-steering-panel").nth(index)
+        root.wait_for()
+        return Panel(root)
+
+
+class Panel:
+    """One view of a panel, found by roles and names as documented."""
+
+    def __init__(self, root: Locator) -> None:
+        self.root, self.page = root, root.page
+        self.prompt = root.get_by_role("textbox", name="Prompt")
+        self.run = root.get_by_role("button", name="Run")
+        self.stop = root.get_by_role("button", name="Stop")
+        self.baseline = root.get_by_role("region", name="Baseline")
+        self.steered = root.get_by_role("region", name="Steered")
+        self.slider = root.get_by_role("slider")
+        self.status = root.get_by_role("status")
+        self.alert = root.get_by_role("alert")
+
+    def number(self, label: str) -> Locator:
+        return self.root.get_by_label(f"{label} strength")
+
+    def finish(self) -> None:
+        """Wait until no text is running, and none is about to."""
+        # The page shows what was asked for in its next frame.
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        expect(self.root.locator("[aria-busy=true]")).to_have_count(0)
+
+    def await_text(self) -> None:
+        """Wait for the first new token of a text."""
+        self.steered.get_by_role("listitem").first.wait_for()
+
+
+def text(region: Locator) -> str:
+    """The new text in a region, token by token."""
+    return region.evaluate("region => [...region.querySelectorAll('[role=listitem]')].map(t => t.textContent).join('')")
