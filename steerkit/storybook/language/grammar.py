@@ -51,9 +51,7 @@ def _spell(phrase: Pattern, concept: Concept) -> list[tuple[str, tuple[Lexeme, .
     return found
 
 
-def _with(
-    text: str, lexemes: tuple[Lexeme, ...], option: tuple, concept: Concept
-) -> tuple[str, tuple[Lexeme, ...]]:
+def _with(text: str, lexemes: tuple[Lexeme, ...], option: tuple, concept: Concept) -> tuple[str, tuple[Lexeme, ...]]:
     """A noun phrase that goes on with a lexeme."""
     word = "".join(piece.text for piece in option)
     if OPEN_ARTICLE.search(text) and article(word) == "an":
@@ -196,9 +194,7 @@ def _spelled(text: str, first: bool) -> str:
 def _chosen(choice: Choice, words: str) -> set[int]:
     """Which options of a choice read like this."""
     found = {
-        i
-        for i, option in enumerate(choice.options)
-        if "".join(piece[0] for piece in option).lower() == words.lower()
+        i for i, option in enumerate(choice.options) if "".join(piece[0] for piece in option).lower() == words.lower()
     }
     # An option with a slot in it reads differently for each hero.
     return found or {i for i, o in enumerate(choice.options) if any(isinstance(p, Slot) for p in o)}

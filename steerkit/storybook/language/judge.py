@@ -121,8 +121,7 @@ def _whole_words(text: str, from_start: bool, to_end: bool) -> list[str]:
     return [
         match[0].lower()
         for match in _WORD.finditer(text)
-        if (from_start or match.start() > 0)
-        and (to_end or text[match.end() : match.end() + 1] not in _JOINERS)
+        if (from_start or match.start() > 0) and (to_end or text[match.end() : match.end() + 1] not in _JOINERS)
     ]
 
 

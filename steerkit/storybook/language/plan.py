@@ -51,9 +51,7 @@ def _rank(names: Sequence[str]) -> list[str]:
     names = list(names)
     for axis in reversed(_IN_ORDER):
         places = {n: tables().concepts[n].axes.get(axis) for n in names}
-        ranked = iter(
-            sorted((n for n in names if places[n]), key=lambda n: (places[n] == "high", places[n]))
-        )
+        ranked = iter(sorted((n for n in names if places[n]), key=lambda n: (places[n] == "high", places[n])))
         names = [next(ranked) if places[n] else n for n in names]
     return names
 
@@ -70,7 +68,7 @@ def plan(rng: random.Random, about: Sequence[str]) -> Plan:
     """
     everything = list(tables().concepts)
     chosen = list(about)
-    wanted = max(len(chosen), 4 if rng.random() < 0.35 else 3)
+    wanted = max(len(chosen), 4 if rng.random() < 0.25 else 3)
     while len(chosen) < wanted:
         name = rng.choice(everything)
         if name not in chosen:

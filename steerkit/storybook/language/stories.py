@@ -87,10 +87,7 @@ def _checked(about: Sequence[str], split: str, lexemes: str) -> tuple[str, ...]:
         if name not in tables().concepts:
             raise unknown("concept", name, tables().concepts)
     if len(set(about)) != len(about) or len(about) > MOST:
-        raise ConceptError(
-            f"about={list(about)!r} is not a list of at most {MOST} different concepts. "
-            "Ask for fewer."
-        )
+        raise ConceptError(f"about={list(about)!r} is not a list of at most {MOST} different concepts. Ask for fewer.")
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if lexemes not in LEXEMES:
@@ -155,9 +152,7 @@ def story(
     return _tell(f"story/{split}/{seed}/{lexemes}/{','.join(names)}", names, split, lexemes)
 
 
-def corpus(
-    seed: int = 0, n: int = 1000, *, split: str = "train", lexemes: str = "all"
-) -> Iterator[Story]:
+def corpus(seed: int = 0, n: int = 1000, *, split: str = "train", lexemes: str = "all") -> Iterator[Story]:
     """Tell `n` stories, in which all concepts are equally common.
 
     Args:

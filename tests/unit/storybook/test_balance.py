@@ -26,9 +26,7 @@ def test_every_concept_is_about_as_common_as_the_others(stories: list[storybook.
 
 def test_no_concept_brings_another_of_its_family(stories: list[storybook.Story]) -> None:
     alone = Counter(name for told in stories for name in told.concepts)
-    pairs = Counter(
-        pair for told in stories for pair in itertools.combinations(sorted(told.concepts), 2)
-    )
+    pairs = Counter(pair for told in stories for pair in itertools.combinations(sorted(told.concepts), 2))
     for members in storybook.families().values():
         lifts = []
         for pair in itertools.combinations(sorted(members), 2):
@@ -67,9 +65,7 @@ def test_held_out_lexemes_are_neither_rare_nor_common(stories: list[storybook.St
 def test_the_language_is_rich(stories: list[storybook.Story]) -> None:
     words = {word.lower() for told in stories for word in WORD.findall(told.text)}
     assert len(words) > 3000
-    lexemes = {
-        (x.concept, x.text.lower()) for told in stories for s in told.sentences for x in s.lexemes
-    }
+    lexemes = {(x.concept, x.text.lower()) for told in stories for s in told.sentences for x in s.lexemes}
     assert len(lexemes) > 1400
 
 

@@ -8,9 +8,7 @@ import pytest
 
 from steerkit.storybook import language
 
-MODULES = [
-    f"{language.__name__}.{module.name}" for module in pkgutil.iter_modules(language.__path__)
-]
+MODULES = [f"{language.__name__}.{module.name}" for module in pkgutil.iter_modules(language.__path__)]
 
 
 @pytest.mark.parametrize("name", MODULES)

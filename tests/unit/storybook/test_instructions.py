@@ -22,9 +22,7 @@ def test_requests_are_varied_and_clean() -> None:
 
 
 def test_a_place_can_be_where_it_happens() -> None:
-    requests = {
-        storybook.instruction(seed, about=["fox", "rain"])[0][0]["content"] for seed in range(60)
-    }
+    requests = {storybook.instruction(seed, about=["fox", "rain"])[0][0]["content"] for seed in range(60)}
     assert any("fox in the rain" in request for request in requests)
 
 

@@ -153,9 +153,7 @@ def test_a_text_is_judged_sentence_by_sentence() -> None:
     assert storybook.expressed(text) == {"rain", "questions"}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "   \n", "...", '"', "?!", "a" * 5000, "Mia " * 500, "\x00 ."]
-)
+@pytest.mark.parametrize("text", ["", "   \n", "...", '"', "?!", "a" * 5000, "Mia " * 500, "\x00 ."])
 def test_any_text_can_be_judged(text: str) -> None:
     assert not any(storybook.well_formed(text))
 
