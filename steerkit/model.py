@@ -18,7 +18,7 @@ from steerkit.reading import Reading
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.sites import Site
-from steerkit.streams import Stream
+from steerkit.streams import Pace, Stream
 from steerkit.tokens import Prompt, PromptLike, encode, encode_all
 
 if TYPE_CHECKING:
@@ -397,7 +397,10 @@ class Model:
             live.program = runner.compile(plan, enabled=enabled)  # compiled whole before it takes force
             plans[0] = plan
 
-        return Stream(runner.turns, lambda pace: runner.write(live, encoded, lambda: plans, settings, pace), update)
+        def write(pace: Pace) -> tuple[Run, Run | None]:
+            return runner.write(live, encoded, lambda: plans, settings, pace)
+
+        return Stream(runner.turns, write, update, lambda: live.program.columns)
 
     @contextmanager
     def steer(self, edits: EditsLike) -> Iterator[None]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from steerkit.edits import EditsLike
+    from steerkit.program import Column
     from steerkit.runs import Run
 
 # A writer that waits for its reader looks this often, in seconds, whether somebody else wants the model.
@@ -142,9 +143,10 @@ class Stream:
         turns: Turns,
         write: Callable[[Pace], tuple[Run, Run | None]],
         update: Callable[[EditsLike], None],
+        columns: Callable[[], tuple[Column, ...]],
     ) -> None:
         self._pace = pace = Pace(turns)
-        self._update = update
+        self._update, self._columns = update, columns
         results: list[tuple[Run, Run | None]] = []
         self._results = results
 
@@ -175,6 +177,11 @@ class Stream:
                 return pace.steps.popleft()
         self._raise()
         raise StopIteration
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the columns of coefficients belong to."""
+        return self._columns()
 
     def update(self, edits: EditsLike) -> None:
         """Go on under other edits, from the next token that is computed.

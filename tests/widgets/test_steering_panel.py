@@ -196,11 +196,18 @@ def test_a_steered_text_that_ends_before_the_baseline(panel: Page, monkeypatch: 
     whole = panel._model.generate("One day", max_new_tokens=6)
     token = sk.Token(whole.token_ids[0], whole.tokens[0], 0.0, False)
     read = torch.ones(1)
+    written = panel._model.generate("One day", [vector(panel._model, "0.resid_post").add(1)], max_new_tokens=1)
 
     class Ends(list):
+        columns = written.columns
+
         def result(self) -> sk.Run:
             return dataclasses.replace(
-                whole, token_ids=whole.token_ids[:2], coefficients=torch.ones(2, 1), stopped="end"
+                whole,
+                token_ids=whole.token_ids[:2],
+                coefficients=torch.ones(2, 1),
+                columns=self.columns,
+                stopped="end",
             )
 
         def baseline_result(self) -> sk.Run:
