@@ -18,7 +18,7 @@ def along_tokens(tokens: Sequence[str], series: Sequence[Sequence[float]], label
         axes.plot(range(len(values)), values, marker="o", markersize=3, linewidth=1, label=label)
     axes.axhline(0, color="grey", linewidth=0.6)
     if len(tokens) <= MOST_TICKS:
-        shown = [token.replace("\n", "⏎").replace("$", r"\$") for token in tokens]  # $ starts mathematics
+        shown = [_drawable(token).replace("$", r"\$") for token in tokens]  # $ starts mathematics
         axes.set_xticks(range(len(tokens)), shown, rotation=90, fontsize=7)
     else:
         axes.set_xlabel("token")
@@ -42,6 +42,18 @@ def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repeti
     right.set_ylim(0, 1)
     axes.legend(handles=lines, frameon=False, fontsize=8)
     return figure
+
+
+def _drawable(token: str) -> str:
+    """The token with a box for every character that the font in use cannot draw."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in rcParams["font.family"]]
+    return "".join(
+        character if any(font.get_char_index(ord(character)) for font in fonts) and character.isprintable() else "□"
+        for character in token.replace("\n", "⏎")
+    )
 
 
 def _figure(width: float, height: float):
