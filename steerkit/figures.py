@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_TICKS = 80
@@ -56,9 +57,10 @@ def _drawable(token: str) -> str:
     )
 
 
-def _figure(width: float, height: float):
-    # Figure rather than pyplot: nothing is kept alive, and a notebook shows it once.
-    from matplotlib.figure import Figure
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib import pyplot
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    # pyplot is what teaches a notebook to show figures; closed at once, none is kept alive or shown twice.
+    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    pyplot.close(figure)
+    return figure, axes
