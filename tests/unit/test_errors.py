@@ -164,7 +164,7 @@ def test_operators_and_units(vector):
         sk.Where(prompt=False, generated=False)
 
 
-@pytest.mark.parametrize("edits", [["joy"], "joy", [None], 3, [sk.Vector({"0.z": [1.0]})]], ids=repr)
+@pytest.mark.parametrize("edits", [["joy"], "joy", [None], 3, [sk.Vector({"0.z": torch.ones(1)})]], ids=repr)
 def test_what_is_no_edit(model, edits):
     with pytest.raises(EditError, match=r"is no edit. Make one from a vector, such as vector.add\(2\)"):
         model.generate("a", edits, max_new_tokens=1)
