@@ -14,9 +14,12 @@ import steerkit as sk
 
 HERE = """
 import json, sys, warnings
+import nnsight.ndif
 import steerkit as sk
 import torch
 from nnsight.schema.request import RequestModel
+
+nnsight.ndif.pull_env = lambda *_: None  # by itself it ships what is not installed by value; steerkit may be installed
 
 folder, out = sys.argv[1:]
 near, far = sk.load(folder), sk.load(folder, remote="local")

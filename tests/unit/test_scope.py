@@ -105,6 +105,19 @@ def test_a_row_of_a_padded_batch_is_the_row_alone(subject, name):
         torch.testing.assert_close(row.coefficients, alone.coefficients, rtol=1e-3, atol=1e-4)
 
 
+def test_padding_is_untouched(subject):
+    """Nothing reads it, but what an edit does there could overflow."""
+    model, vector, ids = subject.model, subject.vector(0), subject.ids()
+    prompts = [model.encode(ids), model.encode(ids[:3])]
+    padding = len(ids) - 3
+    everywhere = sk.Where(special=True)
+    for edits in ([vector.add(5, where=everywhere)], [vector.set(5, "norm", everywhere)], [vector.ablate(everywhere)]):
+        programs = [model._runner.compile(sk.Plan(plan), enabled=[True] * 2, read=[vector]) for plan in ([], edits)]
+        before, after = (model._runner.read(program, prompts)["coefficients"][..., -1] for program in programs)
+        torch.testing.assert_close(after[1, :padding], before[1, :padding], rtol=1e-5, atol=1e-5)
+        assert not torch.isclose(after[1, padding:], before[1, padding:]).any()
+
+
 def test_special_tokens_are_left_out_unless_asked_for(subject):
     bos = subject.model.tokenizer.bos_token_id
     ids, vector = [bos, *subject.ids("a")[-1:]], subject.vector(0, "0.resid_pre")
