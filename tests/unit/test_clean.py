@@ -40,6 +40,14 @@ def clean(request):
     assert torch.equal(logits, subject.plain(input_ids=torch.tensor([ids])).logits)
 
 
+@pytest.fixture
+def interruptible():
+    """An interrupt raises, as at a prompt; a process in the background may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def hooked(model: sk.Model) -> list[str]:
     return [name for name, module in model.nnsight._module.named_modules() if module._forward_hooks]
 
@@ -70,6 +78,7 @@ def test_after_an_error_between_two_tokens(clean, error, position):
         interrupted_at(clean, error(), position)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_after_a_real_interrupt(clean):
     with pytest.raises(KeyboardInterrupt):
         interrupted_at(clean, KeyboardInterrupt(), 2, lambda _: signal.raise_signal(signal.SIGINT))
@@ -169,6 +178,7 @@ def test_inside_a_block_padding_and_special_tokens_are_left_alone(clean):
     torch.testing.assert_close(both[1, -4:], alone[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_after_an_error_inside_a_block(clean):
     with pytest.raises(PlannedError), clean.model.steer([clean.vector().add(3)]):
         raise PlannedError

@@ -205,6 +205,9 @@ def test_a_steered_text_that_ends_before_the_baseline(panel: Page, monkeypatch: 
             return dataclasses.replace(
                 whole,
                 token_ids=whole.token_ids[:2],
+                tokens=whole.tokens[:2],
+                special=whole.special[:2],
+                logprobs=whole.logprobs[:2],
                 coefficients=torch.ones(2, 1),
                 columns=self.columns,
                 stopped="end",
