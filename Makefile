@@ -40,7 +40,7 @@ js-test: $(VENV)/.test bundles ## tests of js/
 
 py-test: $(VENV)/.test bundles ## pytest; make py-test PYTEST_ARGS="-k edits"
 	@chromium=$$(scripts/find_chromium.sh $(BIN)/python) && \
-		STEERKIT_CHROMIUM=$$chromium $(BIN)/python -m pytest $(PYTEST_ARGS)
+		STEERKIT_CHROMIUM=$$chromium $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 bundles: $(STATIC)/.built ## the widgets' JavaScript, from js/
 

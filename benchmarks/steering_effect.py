@@ -19,7 +19,7 @@ import torch
 import steerkit as sk
 from steerkit.demo import load_pairs
 
-PROMPT = "Once upon a time, there was a little girl named Lily. One day, she"
+PROMPT = "Once upon a time, there was a little girl named Lily. One day, Lily went to the park"
 # Feeling happy and showing it. Those that the pairs use are taken out below.
 HAPPY = """
     amazing celebrate celebrated cheer cheered cheerful cheering cheers dance danced dancing delight
@@ -67,8 +67,9 @@ def measure(
 
 def _row(model, direction, sign, edits, counted, n_seeds, max_new_tokens) -> dict[str, object]:
     runs = model.generate_many([PROMPT] * n_seeds, edits, seeds=range(n_seeds), max_new_tokens=max_new_tokens)
+    runs = model.rescore(runs)
     found = Counter(word for run in runs for word in words(run.text))
-    scores = torch.cat([model.score(run.token_ids, prompt=PROMPT) for run in runs if run.token_ids])
+    scores = torch.cat([run.unsteered_logprobs for run in runs])
     return {
         "direction": direction,
         "sign": sign,

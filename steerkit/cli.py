@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from steerkit import __version__
 from steerkit.errors import SteerkitError
 
+PROMPT = "Once upon a time, there was a little girl named Lily. One day, Lily went to the park"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
@@ -20,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--pairs", help="tab-separated file: a header naming the two sides, then a pair a line")
     demo.add_argument("--site", help="where to read and steer, such as 3.resid_post (default: the middle layer)")
     demo.add_argument("--strength", type=float, default=0.6, help="how many times to add the direction (default: 0.6)")
-    demo.add_argument("--prompt", default="Once upon a time, there was a little girl named Lily. One day, she")
+    demo.add_argument(
+        "--prompt", default="Once upon a time, there was a little girl named Lily. One day, Lily went to the park"
+    )
     demo.add_argument("--max-new-tokens", type=int, default=100, metavar="N")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--output", default="steerkit-demo.html", help="page to write (default: steerkit-demo.html)")

@@ -138,7 +138,7 @@ def _group(
 ) -> tuple[Group, _Source | None]:
     site, edits = members[0].site, [entry.edit for entry in members]
     directions = torch.stack([_direction(edit, site, site_map, model) for edit in edits])
-    norms = directions.norm(dim=-1)
+    norms = directions.double().norm(dim=-1)
     gain, shift = torch.zeros(len(strengths), len(edits)), torch.zeros(len(strengths), len(edits))
     for row, values in enumerate(strengths):
         for position, entry in enumerate(members):
@@ -158,8 +158,8 @@ def _group(
     dictionary = members[0].dictionary
     if dictionary is None:
         _refuse_dependent(site, edits, directions)
-        group.readers = directions / norms.square().clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-        group.gram = group.readers.double() @ directions.double().T
+        readers = directions.double() / norms.square().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
+        group.readers, group.gram = readers.float(), readers @ directions.double().T
         group.__post_init__()
         return group, None
     _refuse_twice(site, edits)

@@ -131,7 +131,7 @@ class Plan:
     def __init__(self, edits: EditsLike = ()) -> None:
         if isinstance(edits, Edit):
             edits = (edits,)
-        edits = tuple(edits)
+        edits = tuple(edits) if isinstance(edits, Iterable) else (edits,)
         for edit in edits:
             if not isinstance(edit, Edit):
                 raise EditError(f"{edit!r} is no edit. Make one from a vector, such as vector.add(2).")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_TICKS = 80
@@ -18,7 +19,7 @@ def along_tokens(tokens: Sequence[str], series: Sequence[Sequence[float]], label
         axes.plot(range(len(values)), values, marker="o", markersize=3, linewidth=1, label=label)
     axes.axhline(0, color="grey", linewidth=0.6)
     if len(tokens) <= MOST_TICKS:
-        shown = [token.replace("\n", "⏎").replace("$", r"\$") for token in tokens]  # $ starts mathematics
+        shown = [_drawable(token).replace("$", r"\$") for token in tokens]  # $ starts mathematics
         axes.set_xticks(range(len(tokens)), shown, rotation=90, fontsize=7)
     else:
         axes.set_xlabel("token")
@@ -44,9 +45,22 @@ def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repeti
     return figure
 
 
-def _figure(width: float, height: float):
-    # Figure rather than pyplot: nothing is kept alive, and a notebook shows it once.
-    from matplotlib.figure import Figure
+def _drawable(token: str) -> str:
+    """The token with a box for every character that the font in use cannot draw."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in rcParams["font.family"]]
+    return "".join(
+        character if any(font.get_char_index(ord(character)) for font in fonts) and character.isprintable() else "□"
+        for character in token.replace("\n", "⏎")
+    )
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib import pyplot
+
+    # pyplot is what teaches a notebook to show figures; closed at once, none is kept alive or shown twice.
+    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    pyplot.close(figure)
+    return figure, axes

@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from nnsight import TransformersModel
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase
 
 from steerkit.errors import ModelError
+from steerkit.tokens import special_ids
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformersModel:
     """Wrap a model in memory without changing it.
 
     The modules are copied and the weights shared: nnsight leaves its controllers on the modules it is given.
+
+    Raises:
+        ModelError: The model writes no text, or the tokenizer is none.
     """
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ModelError(f"{tokenizer!r} is no tokenizer. Give a transformers tokenizer.")
+    if not (hasattr(model, "can_generate") and model.can_generate()):
+        raise ModelError(f"A {type(model).__name__} is no causal language model. Give one such as GPT2LMHeadModel.")
     shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     module = copy.deepcopy(model, shared).eval()
     return TransformersModel(module, tokenizer=_for_batches(tokenizer), task="text-generation")
@@ -49,12 +59,14 @@ def load_files(
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, **options)
         placement = {"device_map": "auto"} if place is None else {}
         model = AutoModelForCausalLM.from_pretrained(name, dtype=_resolve_dtype(dtype, place), **placement, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"{str(name)!r} could not be loaded: {reason[0]} Give the name of a causal language model on the hub, or a "
             f"folder with its config.json, weights and tokenizer."
         ) from error
+    if len(tokenizer) <= len(special_ids(tokenizer)):  # made up by transformers, for want of files
+        raise ModelError(f"{str(name)!r} could not be loaded: it has no tokenizer. Give one: load(name, tokenizer=…).")
     model = model if place is None else model.to(place)
     return TransformersModel(model.eval(), tokenizer=_for_batches(tokenizer), task="text-generation")
 

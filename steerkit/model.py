@@ -19,8 +19,8 @@ from steerkit.reading import Reading
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.sites import Site
-from steerkit.streams import Stream
-from steerkit.tokens import Prompt, PromptLike, encode
+from steerkit.streams import Pace, Stream
+from steerkit.tokens import Prompt, PromptLike, encode, encode_all
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -69,7 +69,11 @@ def load(
     if isinstance(model, torch.nn.Module):
         if tokenizer is None:
             raise ModelError("A model in memory needs its tokenizer: load(model, tokenizer=tokenizer).")
+        if (device, dtype, revision) != ("auto", "auto", None):
+            raise ModelError("A model in memory stays where and as it is. Move it first, such as model.to('cuda').")
         return Model(loading.wrap(model, tokenizer), name=model.name_or_path or type(model).__name__, remote=remote)
+    if not isinstance(model, str | os.PathLike):
+        raise ModelError(f"{model!r} is no model. Give a name on the hub, a folder, or a transformers model.")
     lm = loading.load_files(
         model,
         device=device,
@@ -172,7 +176,7 @@ class Model:
             SteerkitError: A text or a site does not fit the model.
         """
         places = [self._runner.sites.check(site) for site in sites]
-        prompts = [self._runner.fitting(self.encode(text)) for text in texts]
+        prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
         for batch in self._runner.batches(prompts, batch_size, "Reading"):
             program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
             captured = self._runner.read(program, [prompts[i] for i in batch])["captured"]
@@ -194,7 +198,7 @@ class Model:
             SteerkitError: A text or a site does not fit the model.
         """
         places = [self._runner.sites.check(site) for site in sites]
-        prompts = [self._runner.fitting(self.encode(text)) for text in texts]
+        prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
         rows: dict[Site, list[Tensor]] = {site: [torch.empty(0)] * len(prompts) for site in places}
         for batch in self._runner.batches(prompts, batch_size, "Reading"):
             program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
@@ -233,6 +237,16 @@ class Model:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
         program, last = self._runner.compile(Plan(edits)), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
+
+    def rescore(self, runs: Sequence[Run]) -> list[Run]:
+        """The same runs with each token's log-probability under the unsteered model, in one batch.
+
+        `Run.nats` rests on it. `compare` and `sweep` have done it already.
+
+        Raises:
+            SteerkitError: A run's text does not fit the model.
+        """
+        return self._runner.with_unsteered_scores(list(runs))
 
     def generate(
         self,
@@ -294,13 +308,14 @@ class Model:
         Raises:
             SteerkitError: A prompt, a setting or an edit does not fit the model.
         """
+        encoded = encode_all(self.tokenizer, prompts)
         seeds = [0] * len(prompts) if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise SettingError(f"There are {len(seeds)} seeds for {len(prompts)} prompts. Give one a prompt.")
         if not prompts:
             return []
         settings = [Settings(max_new_tokens, temperature, top_p, seed) for seed in seeds]
-        encoded = [self._runner.fitting(self.encode(prompt), max_new_tokens) for prompt in prompts]
+        encoded = [self._runner.fitting(prompt, max_new_tokens) for prompt in encoded]
         plan = Plan(edits)
         rows = len(encoded)
         program = self._runner.compile(plan, enabled=[True] * rows)
@@ -398,8 +413,8 @@ class Model:
             EngineError: The model runs remotely.
         """
         self._runner.refuse_remote("stream")
-        encoded = self._runner.fitting(self.encode(prompt), max_new_tokens)
         settings = Settings(max_new_tokens, temperature, top_p, seed)
+        encoded = self._runner.fitting(self.encode(prompt), max_new_tokens)
         enabled = [True, False] if baseline else [True]
         runner, plans = self._runner, [Plan(edits), Plan()][: len(enabled)]
         live = runner.live(runner.compile(plans[0], enabled=enabled), replaceable=True)
@@ -409,7 +424,10 @@ class Model:
             live.program = runner.compile(plan, enabled=enabled)  # compiled whole before it takes force
             plans[0] = plan
 
-        return Stream(runner.turns, lambda pace: runner.write(live, encoded, lambda: plans, settings, pace), update)
+        def write(pace: Pace) -> tuple[Run, Run | None]:
+            return runner.write(live, encoded, lambda: plans, settings, pace)
+
+        return Stream(runner.turns, write, update, lambda: live.program.columns)
 
     @contextmanager
     def steer(self, edits: EditsLike) -> Iterator[None]:

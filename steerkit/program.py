@@ -156,6 +156,16 @@ class Program:
         """Rows of the batch that it was made for; 1 serves any."""
         return len(self.enabled)
 
+    def reads_as(self, other: Program) -> bool:
+        """Whether another program's columns are of the same directions."""
+        return self is other or (
+            self.columns == other.columns
+            and all(torch.equal(*pair) for pair in zip(self._directions(), other._directions(), strict=True))
+        )
+
+    def _directions(self) -> list[Tensor]:
+        return [site.directions.cpu() for stop in self.stops for site in stop.sites]
+
     def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""
         if self.is_special.device != device:

@@ -147,21 +147,21 @@ class Runner:
         """
         rows = range(len(plans()))
         decoders = [Decoder(self.tokenizer, prompt.ids, self.special) for _ in rows]
-        read_under: list[tuple[Column, ...]] = []
+        read_under: list[Program] = []
 
         def emit(position: int) -> bool:
             new = [self._token(live.record, row, position, decoders[row]) for row in rows]
             read = live.record["coefficients"]
             if read:
-                read_under.append(live.program.columns)
+                read_under.append(live.ran)
             before = read[-1][0].float().cpu().clone() if read else None
             return pace.hand_over(Step(position, new[0], new[1] if len(new) > 1 else None, before))
 
         live.emit = emit
         record = self._generate(live, [prompt for _ in rows], [settings for _ in rows], use_cache=True)
-        columns = live.program.columns
+        columns = live.ran.columns
         for i, under in enumerate(read_under):
-            if under != columns:  # an edit that joined midway has no numbers from before
+            if not under.reads_as(live.ran):  # an edit that joined midway has no numbers from before
                 record["coefficients"][i] = torch.full((len(rows), len(columns)), torch.nan)
         runs = [self._finish(record, row, prompt, plan, settings, columns) for row, plan in enumerate(plans())]
         return runs[0], runs[1] if len(runs) > 1 else None
@@ -170,13 +170,15 @@ class Runner:
         """The runs with each token's log-probability under the unsteered model."""
         written = [run for run in runs if run.token_ids]
         if not written:
-            return runs
+            return [replace(run, unsteered_logprobs=run.logprobs) for run in runs]
         texts = [self.text_of(run) for run in written]
         last = max(len(run.token_ids) for run in written)
         program = self.compile(Plan(), enabled=[True] * len(texts))
         scores = iter(self.score(program, texts, [len(run.prompt) for run in written], last)["logprobs"])
         return [
-            replace(run, unsteered_logprobs=next(scores)[-len(run.token_ids) :].clone()) if run.token_ids else run
+            replace(
+                run, unsteered_logprobs=next(scores)[-len(run.token_ids) :].clone() if run.token_ids else run.logprobs
+            )
             for run in runs
         ]
 

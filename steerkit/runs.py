@@ -72,7 +72,8 @@ class Run:
             before that site's edits. NaN where a token was written before the edit joined.
         columns: What the columns of `coefficients` belong to.
         stopped: Why the text ended: `end`, `length`, `cancelled` or `overflow`.
-        unsteered_logprobs: (n_tokens,) the same under the unsteered model; measured by `compare` and `sweep`.
+        unsteered_logprobs: (n_tokens,) the same under the unsteered model; measured by `compare`, `sweep` and
+            `Model.rescore`.
     """
 
     prompt: Prompt
@@ -248,12 +249,18 @@ class Sweep:
 
 
 def names(columns: tuple[Column, ...]) -> list[str]:
-    """A heading for each column, with its site where labels alone would be ambiguous."""
-    labels = [column.label for column in columns]
-    return [
-        label if labels.count(label) == 1 else f"{label} @ {column.site}"
-        for label, column in zip(labels, columns, strict=True)
-    ]
+    """A heading for each column, with its site and number where labels alone would be ambiguous."""
+    found: dict[tuple[str, object], int] = {}
+    headings = []
+    for column in columns:
+        if sum(column.label == other.label for other in columns) == 1:
+            headings.append(column.label)
+            continue
+        place = column.label, column.site
+        found[place] = found.get(place, 0) + 1
+        number = f" ({found[place]})" if found[place] > 1 else ""
+        headings.append(f"{column.label} @ {column.site}{number}")
+    return headings
 
 
 def _whole(value: object) -> int | None:

@@ -259,9 +259,9 @@ class SiteMap:
 
 
 def _has_kind(config: PreTrainedConfig, kind: str) -> bool:
-    if kind == "resid_mid" and (config.model_type == "phi" or getattr(config, "use_parallel_residual", False)):
-        return False  # parallel layers: attention and MLP both read resid_pre
-    return True
+    # in parallel layers attention and MLP both read resid_pre
+    parallel = config.model_type == "phi" or getattr(config, "use_parallel_residual", False)
+    return kind != "resid_mid" or not parallel
 
 
 def _known_family(config: PreTrainedConfig) -> Family | None:

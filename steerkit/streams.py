@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from steerkit.edits import EditsLike
+    from steerkit.program import Column
     from steerkit.runs import Run
 
 # A writer that waits for its reader looks this often, in seconds, whether somebody else wants the model.
@@ -98,7 +100,7 @@ class Pace:
     def __init__(self, turns: Turns) -> None:
         self.changed = threading.Condition()
         self.steps: deque[Step] = deque()
-        self.wanted = 1
+        self.wanted = self.room = 1
         self.hurried = self.cancelled = self.done = False
         self.error: BaseException | None = None
         self._turns = turns
@@ -106,7 +108,9 @@ class Pace:
     def hand_over(self, step: Step) -> bool:
         """Called by the writer with each step; returns whether to go on."""
         with self.changed:
-            self.steps.append(step)
+            if self.room:
+                self.steps.append(step)
+                self.room -= self.cancelled
             self.wanted -= 1
             self.changed.notify_all()
             while not (self.wanted > 0 or self.hurried or self.cancelled or self._turns.wanted):
@@ -120,9 +124,11 @@ class Pace:
             self.changed.notify_all()
 
     def cancel(self) -> None:
-        """Called by the reader."""
+        """Called by the reader. Of steps that were written ahead of it, at most one is left."""
         with self.changed:
-            self.cancelled = True
+            if not self.cancelled:
+                self.cancelled, self.room = True, 0 if self.steps else 1
+                self.steps = deque(islice(self.steps, 1))
             self.changed.notify_all()
 
 
@@ -137,9 +143,10 @@ class Stream:
         turns: Turns,
         write: Callable[[Pace], tuple[Run, Run | None]],
         update: Callable[[EditsLike], None],
+        columns: Callable[[], tuple[Column, ...]],
     ) -> None:
         self._pace = pace = Pace(turns)
-        self._update = update
+        self._update, self._columns = update, columns
         results: list[tuple[Run, Run | None]] = []
         self._results = results
 
@@ -171,6 +178,11 @@ class Stream:
         self._raise()
         raise StopIteration
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the columns of coefficients belong to."""
+        return self._columns()
+
     def update(self, edits: EditsLike) -> None:
         """Go on under other edits, from the next token that is computed.
 
@@ -180,7 +192,7 @@ class Stream:
         self._update(edits)
 
     def cancel(self) -> None:
-        """End the text here. At most one more Step follows."""
+        """End the text here. At most one more Step follows; the result has what was written ahead of the reader too."""
         self._pace.cancel()
 
     def result(self) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Message: TypeAlias = Mapping[str, str]
 PromptLike: TypeAlias = "str | Sequence[int] | Sequence[Message] | Prompt"
 
-# A token's text can depend on the few tokens before it: a dropped leading space, or a character in several tokens.
-CONTEXT = 8
+# A character in more tokens than this is no character.
+MOST_PENDING = 8
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -68,6 +68,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
         ids = tokenizer(prompt, add_special_tokens=True)["input_ids"]
         roles: list[str | None] = [None] * len(ids)
     else:
+        if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+            raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
         items = list(prompt)
         if not items:
             raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
@@ -85,6 +87,17 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     return Prompt(tuple(ids), tuple(pieces(tokenizer, (), ids)), tuple(index in special for index in ids), tuple(roles))
 
 
+def encode_all(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptLike]) -> list[Prompt]:
+    """Turn each of several prompts into a `Prompt`.
+
+    Raises:
+        PromptError: One of them is no prompt, or they are a single text, whose letters would be taken for prompts.
+    """
+    if isinstance(prompts, str):
+        raise PromptError(f"{prompts!r} is one text where a list of texts belongs. Put it into brackets.")
+    return [encode(tokenizer, prompt) for prompt in prompts]
+
+
 def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> list[str]:
     """Text of each token of `ids`, as it reads after the tokens `before`.
 
@@ -97,12 +110,21 @@ def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
 
 
 class Decoder:
-    """Turns one token id after another into text; see `pieces`."""
+    """Turns one token id after another into text; see `pieces`.
+
+    A token's text depends on what stands before it: a leading space is dropped at the start of a text, and a character
+    can take several tokens. So each is decoded after the tokens of the characters before it, whole.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, before: Sequence[int], special: frozenset[int]) -> None:
         self._tokenizer, self._special = tokenizer, special
-        self._context = [index for index in before[-CONTEXT:] if index not in special]
+        self._context: list[int] = []
         self._pending: list[int] = []
+        start = len(before) - 1
+        while start > 0 and before[start] not in special and INCOMPLETE in self._decode([before[start]]):
+            start -= 1  # back to where a character ends
+        for index in before[max(start, 0) :]:
+            self.push(index)
 
     def push(self, index: int) -> str:
         """Text that this token completes."""
@@ -112,10 +134,9 @@ class Decoder:
         self._pending.append(index)
         known = self._decode(self._context)
         text = self._decode(self._context + self._pending)
-        if text.endswith(INCOMPLETE) and len(self._pending) < CONTEXT:
+        if text.endswith(INCOMPLETE) and len(self._pending) < MOST_PENDING:
             return ""
-        self._context = (self._context + self._pending)[-CONTEXT:]
-        self._pending = []
+        self._context, self._pending = self._pending, []
         return text[len(known) :]
 
     def _decode(self, ids: list[int]) -> str:
@@ -128,15 +149,25 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> 
     for message in messages:
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
             raise PromptError(f"{message!r} is no chat message: a message is {{'role': …, 'content': …}}, both text.")
-    text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
-    spans, cursor = [], 0
-    for message in messages:
-        content = message["content"].strip()  # templates strip
+    text = _chat(tokenizer, messages)
+    marks = [f"\x02{i}\x03" for i in range(len(messages))]
+    marked = _chat(tokenizer, [{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)])
+    spans, cursor, at = [], 0, 0
+    for message, mark in zip(messages, marks, strict=True):
+        place = marked.find(mark, at)
+        if place >= 0 and text.startswith(marked[at:place], cursor):  # the template's own text before it
+            cursor, at = cursor + place - at, place + len(mark)
+        whole = message["content"]
+        content = whole if text.startswith(whole, cursor) else whole.strip()  # some templates strip
         start = text.find(content, cursor)
         if content and start >= 0:
             cursor = start + len(content)
             spans.append((start, cursor, message["role"]))
     return text, spans
+
+
+def _chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+    return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
 
 
 def _role_at(start: int, end: int, spans: list[tuple[int, int, str]]) -> str | None:

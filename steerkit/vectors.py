@@ -154,7 +154,10 @@ class Vector:
 
 
 def _direction(site: str | Site, values: object) -> Float[Tensor, " width"]:
-    direction = torch.as_tensor(values).detach().to("cpu", torch.float32, copy=True)
+    try:
+        direction = torch.as_tensor(values).detach().to("cpu", torch.float32, copy=True)
+    except (TypeError, ValueError, RuntimeError):
+        raise VectorError(f"The direction at '{site}' is {values!r}; it must be one row of numbers.") from None
     if direction.ndim != 1 or len(direction) == 0:
         raise VectorError(
             f"The direction at '{site}' has the shape {tuple(direction.shape)}; it must be one row of numbers."

@@ -15,9 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def git_files(*options: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *options], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    listed = subprocess.run(["git", "ls-files", "-z", *options], cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
@@ -69,9 +67,7 @@ def test_lock_file_covers_every_platform() -> None:
     # `npm ci` refuses a lock without the optional packages of the other platforms, which
     # `npm install` leaves out where the registry lacks them.
     packages = json.loads((ROOT / "js" / "package-lock.json").read_text())["packages"]
-    optional = {
-        name for entry in packages.values() for name in entry.get("optionalDependencies", {})
-    }
+    optional = {name for entry in packages.values() for name in entry.get("optionalDependencies", {})}
     assert {name for name in optional if f"node_modules/{name}" not in packages} == set()
 
 

@@ -17,6 +17,9 @@ def test_tutorial_runs(path: Path) -> None:
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     shown = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
     assert len(shown) >= 7, "most cells of a tutorial show something"
+    for cell in shown:
+        if cell.source.endswith(".plot()"):
+            assert "image/png" in cell.outputs[-1].data, "a plot is a picture, not its repr"
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ const CONTENT: StripContent = {
   tokens: [],
   ghost: [],
   fading: false,
+  running: false,
   against: null,
   coefficients: [],
   column: 0,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -14,12 +13,13 @@ from rich.text import Text
 
 from steerkit import pages
 from steerkit.demo.pairs import load_pairs
+from steerkit.errors import SettingError
 from steerkit.learn import mean_difference
 from steerkit.model import load
 from steerkit.reading import Reading
 from steerkit.runs import Run
 
-READ = "The dog was happy to see her. Then the rain came and she was sad"
+READ = "Lily laughed and played with her friends. Then the rain came and Tom was sad"
 
 
 def demo(
@@ -41,7 +41,8 @@ def demo(
     console = Console(highlight=False)
     started = perf_counter()
     model = load(model_name)
-    console.print(f"{model} in {perf_counter() - started:.1f} s")
+    console.print(f"{model}", soft_wrap=True)
+    console.print(f"Loaded in {perf_counter() - started:.1f} s.")
 
     name, positives, negatives = load_pairs(pairs)
     site = site or f"{(model.n_layers - 1) // 2}.resid_post"
@@ -52,7 +53,8 @@ def demo(
 
     reading = model.read(READ, vector)
     console.print(f"[bold]Reading[/bold] along {name}")
-    console.print(_tinted(reading.tokens, reading.prompt.special, reading.activations(vector).tolist()), "\n")
+    console.print(_tinted(reading.tokens, reading.prompt.special, reading.activations(vector).tolist()))
+    console.print(Text(_extremes(reading), "dim"), "\n")
 
     settings = {"max_new_tokens": max_new_tokens, "seed": seed}
     more = model.compare(prompt, [vector.add(strength)], **settings)
@@ -82,6 +84,13 @@ def _tinted(tokens: Sequence[str], special: Sequence[bool], values: Sequence[flo
     return text
 
 
+def _extremes(reading: Reading) -> str:
+    frame = reading.to_frame()
+    frame = frame[~frame.special & (frame.token.str.strip() != "")].sort_values(frame.columns[-1])
+    least, most = (f"“{row.iloc[0].strip()}” {row.iloc[-1]:+.2f}" for _, row in frame.iloc[[0, -1]].iterrows())
+    return f"most at {most}, least at {least}"
+
+
 def _beside(runs: dict[str, Run]) -> Table:
     table = Table(*runs, expand=True, pad_edge=False, box=None, header_style="bold", padding=(0, 3, 0, 0))
     table.add_row(*(_story(run) for run in runs.values()))
@@ -105,8 +114,13 @@ def _page(name: str, strength: float, reading: Reading, runs: Sequence[Run]) -> 
 
 def _save_page(output: str, content: str) -> Path:
     path = Path(output).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)  # never a page half written
+    part = path.with_name(f".{path.name}.part")  # never a page half written
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(content, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise SettingError(f"The page could not be written to '{path}': {error.strerror}. Give another file.") from None
     return path

@@ -26,6 +26,7 @@ class Live:
 
     Attributes:
         record: What the run leaves behind.
+        ran: The program of the pass that is running or has just run; `program` may be replaced meanwhile.
         n_prompt: Tokens of the prompt, padding included, where the passes are somebody else's.
         last: Whether no pass follows the running one.
         only_last: Whether captured sites are kept at the last token of the pass alone.
@@ -43,6 +44,7 @@ class Live:
         self.n_prompt = 0
         self.only_last = False
         self.captured: dict[str, Tensor] = {}
+        self.ran = program
         self._elsewhere: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._seen: list[Tensor] = []
         self._shape = torch.Size()
@@ -55,17 +57,20 @@ class Live:
         real: Bool[Tensor, "rows tokens"],
     ) -> None:
         """Say what the pass that starts now holds: several tokens, of which some may be new ones."""
-        self._seen, self._shape = [], ids.shape
-        if self.program.columns:
-            self.program.to(ids.device)
-            self.acts = mask(self.program, ids, generated, real)
+        if self._start(ids):
+            self.acts = mask(self.ran, ids, generated, real)
 
     def begin_new(self, ids: Int[Tensor, "rows 1"]) -> None:
         """Say that the pass that starts now holds one new token a row."""
+        if self._start(ids):
+            self.acts = mask_new(self.ran, ids)
+
+    def _start(self, ids: Tensor) -> bool:
+        self.ran = self.program
         self._seen, self._shape = [], ids.shape
-        if self.program.columns:
-            self.program.to(ids.device)
-            self.acts = mask_new(self.program, ids)
+        if self.ran.columns:
+            self.ran.to(ids.device)
+        return bool(self.ran.columns)
 
     def take(self) -> Float[Tensor, "rows columns"]:
         """Coefficients read at the last token of the pass that has just run."""
@@ -75,7 +80,7 @@ class Live:
         """Coefficients read at every token of the pass that has just run."""
         seen = self._seen
         if not seen:
-            return torch.zeros(self.program.rows, 1, 0)
+            return torch.zeros(*self._shape, 0)
         return seen[0] if len(seen) == 1 else torch.cat([part.to(seen[0].device) for part in seen], dim=-1)
 
     def serve(self, lm: Any) -> None:
@@ -83,7 +88,7 @@ class Live:
         if self.anchor is not None:
             _ = self._port(lm, self.anchor)
         kept: dict[str, Tensor] = {}
-        for stop in self.program.stops:
+        for stop in self.ran.stops:
             value = self._port(lm, stop.location)
             hidden = value[0] if isinstance(value, tuple) else value  # attention returns its weights beside
             whole = hidden if hidden.ndim == 3 else hidden.unflatten(0, self._shape)  # OPT's MLP: tokens of all rows

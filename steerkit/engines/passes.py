@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from steerkit.engines.live import Live
 
 
-@torch.inference_mode()
 def generate(
     lm: Any,
     live: Live,
@@ -34,38 +33,39 @@ def generate(
     The record gets `ids` and `logprobs` (a list a row; log-probabilities at temperature 1), `coefficients` (one row of
     numbers a new token, from the pass that the token is fed back in), and `stopped` (why each row ended).
     """
-    rows = len(input_ids)
-    ids: list[list[int]] = [[] for _ in range(rows)]
-    logprobs: list[list[float]] = [[] for _ in range(rows)]
-    stopped = ["length"] * rows
-    alive = [True] * rows
-    live.record.update(ids=ids, logprobs=logprobs, stopped=stopped, coefficients=[])
-    text = _Text(lm._module, live, input_ids, real, sampling)
-    for position in range(sampling.max_new_tokens):
-        logits = text.step()
-        if position:
-            live.record["coefficients"].append(live.take())
-        chosen = choose(logits, sampling, position)
-        scores = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
-        text.append(chosen)
-        for row, (index, score) in enumerate(zip(chosen.tolist(), scores.tolist(), strict=True)):
-            if not alive[row]:
-                continue
-            if score != score:  # NaN: the steered activations left the range of the model's numbers
-                stopped[row], alive[row] = "overflow", False
-                continue
-            ids[row].append(index)
-            logprobs[row].append(score)
-            if index in sampling.end:
-                stopped[row], alive[row] = "end", False
-        if live.emit is not None and not live.emit(position):
-            stopped[:] = ["cancelled" if on else why for on, why in zip(alive, stopped, strict=True)]
-            break
-        if not any(alive):
-            break
-    live.last = True
-    text.step()  # reads the last token, which nothing is predicted from
-    live.record["coefficients"].append(live.take())
+    with torch.inference_mode():  # as a decorator it would not travel: torch's own wrapper would
+        rows = len(input_ids)
+        ids: list[list[int]] = [[] for _ in range(rows)]
+        logprobs: list[list[float]] = [[] for _ in range(rows)]
+        stopped = ["length"] * rows
+        alive = [True] * rows
+        live.record.update(ids=ids, logprobs=logprobs, stopped=stopped, coefficients=[])
+        text = _Text(lm._module, live, input_ids, real, sampling)
+        for position in range(sampling.max_new_tokens):
+            logits = text.step()
+            if position:
+                live.record["coefficients"].append(live.take())
+            chosen = choose(logits, sampling, position)
+            scores = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
+            text.append(chosen)
+            for row, (index, score) in enumerate(zip(chosen.tolist(), scores.tolist(), strict=True)):
+                if not alive[row]:
+                    continue
+                if score != score:  # NaN: the steered activations left the range of the model's numbers
+                    stopped[row], alive[row] = "overflow", False
+                    continue
+                ids[row].append(index)
+                logprobs[row].append(score)
+                if index in sampling.end:
+                    stopped[row], alive[row] = "end", False
+            if live.emit is not None and not live.emit(position):
+                stopped[:] = ["cancelled" if on else why for on, why in zip(alive, stopped, strict=True)]
+                break
+            if not any(alive):
+                break
+        live.last = True
+        text.step()  # reads the last token, which nothing is predicted from
+        live.record["coefficients"].append(live.take())
 
 
 class _Text:
@@ -112,7 +112,6 @@ class _Text:
         return output.logits[:, -1].float()
 
 
-@torch.inference_mode()
 def score(
     lm: Any,
     live: Live,
@@ -128,43 +127,44 @@ def score(
     The record gets `logprobs` (rows, last), of each of the last `last` tokens given all before it, and with `pairs`
     also `kl` (rows // 2, last): KL(row 2i ‖ row 2i + 1) in nats over the vocabulary where each was predicted.
     """
-    n_tokens = input_ids.shape[1]
-    live.last = True
-    generated = torch.arange(n_tokens, device=input_ids.device) >= first_new[:, None]
-    live.begin(input_ids, generated, real)
-    output = lm._module(
-        input_ids=input_ids,
-        attention_mask=None if bool(real.all()) else real.long(),
-        position_ids=(real.cumsum(-1) - 1).clamp_min(0),
-        use_cache=False,
-        logits_to_keep=last + 1,
-    )
-    logprobs, kl = [], []
-    previous = None
-    for row, logits in enumerate(output.logits[:, -last - 1 : -1]):  # a row at a time: vocabularies are large
-        scores = logits.float().log_softmax(-1)
-        logprobs.append(scores.gather(-1, input_ids[row, -last:, None])[:, 0])
-        if pairs and row % 2:
-            kl.append((previous.exp() * (previous - scores)).sum(-1).clamp_min(0))
-        previous = scores
-    live.record.update(logprobs=torch.stack(logprobs), kl=torch.stack(kl) if kl else None)
+    with torch.inference_mode():  # as a decorator it would not travel: torch's own wrapper would
+        n_tokens = input_ids.shape[1]
+        live.last = True
+        generated = torch.arange(n_tokens, device=input_ids.device) >= first_new[:, None]
+        live.begin(input_ids, generated, real)
+        output = lm._module(
+            input_ids=input_ids,
+            attention_mask=None if bool(real.all()) else real.long(),
+            position_ids=(real.cumsum(-1) - 1).clamp_min(0),
+            use_cache=False,
+            logits_to_keep=last + 1,
+        )
+        logprobs, kl = [], []
+        previous = None
+        for row, logits in enumerate(output.logits[:, -last - 1 : -1]):  # a row at a time: vocabularies are large
+            scores = logits.float().log_softmax(-1)
+            logprobs.append(scores.gather(-1, input_ids[row, -last:, None])[:, 0])
+            if pairs and row % 2:
+                kl.append((previous.exp() * (previous - scores)).sum(-1).clamp_min(0))
+            previous = scores
+        live.record.update(logprobs=torch.stack(logprobs), kl=torch.stack(kl) if kl else None)
 
 
-@torch.inference_mode()
 def read(
     lm: Any, live: Live, input_ids: Int[Tensor, "rows tokens"], real: Bool[Tensor, "rows tokens"], **_: object
 ) -> None:
     """Run over given texts for the sake of what the program's side reads."""
-    live.last = True
-    live.begin(input_ids, torch.zeros_like(real), real)
-    arguments: dict[str, Any] = {}
-    if "logits_to_keep" in inspect.signature(lm._module.forward).parameters:
-        arguments["logits_to_keep"] = 1
-    lm._module(
-        input_ids=input_ids,
-        attention_mask=None if bool(real.all()) else real.long(),
-        position_ids=(real.cumsum(-1) - 1).clamp_min(0),
-        use_cache=False,
-        **arguments,
-    )
-    live.record.update(coefficients=live.take_all(), captured=live.captured)
+    with torch.inference_mode():  # as a decorator it would not travel: torch's own wrapper would
+        live.last = True
+        live.begin(input_ids, torch.zeros_like(real), real)
+        arguments: dict[str, Any] = {}
+        if "logits_to_keep" in inspect.signature(lm._module.forward).parameters:
+            arguments["logits_to_keep"] = 1
+        lm._module(
+            input_ids=input_ids,
+            attention_mask=None if bool(real.all()) else real.long(),
+            position_ids=(real.cumsum(-1) - 1).clamp_min(0),
+            use_cache=False,
+            **arguments,
+        )
+        live.record.update(coefficients=live.take_all(), captured=live.captured)

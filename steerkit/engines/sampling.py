@@ -44,7 +44,8 @@ def choose(logits: Float[Tensor, "rows vocabulary"], sampling: Sampling, positio
     """The next token of each row."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    warped = logits / sampling.temperature
+    # from the maximum down, so that no temperature is too small to divide by
+    warped = (logits - logits.amax(-1, keepdim=True)) / max(sampling.temperature, torch.finfo(torch.float32).tiny)
     if sampling.top_p < 1:
         from transformers import TopPLogitsWarper
 

@@ -70,6 +70,8 @@ class Server:
             "IPYTHONDIR": "ipython",
         }
         self.env = {**os.environ, **{name: str(state / folder) for name, folder in own.items()}}
+        # The model is tiny: threads that wait for each other while Chromium works cost more than they bring.
+        self.env["OMP_NUM_THREADS"] = "1"
         self._set("@jupyterlab/apputils-extension", "notification", {"fetchNews": "false"})
 
     def __enter__(self) -> Server:

@@ -52,11 +52,10 @@ def theme(notebook: Notebook, request: pytest.FixtureRequest) -> Iterator[str]:
     notebook.theme("light")
 
 
-def test_axe(notebook: Notebook, theme: str, panel: Panel) -> None:
+def test_axe(theme: str, panel: Panel) -> None:
     expect(panel.root).to_have_attribute("data-sk-theme", theme)
     check(panel)
-    panel.slider.first.focus()
-    notebook.page.keyboard.press("PageUp")
+    panel.slider.first.press("PageUp")
     panel.finish()
     check(panel)
     panel.root.get_by_role("button", name="Tint by calm").click()
@@ -66,7 +65,7 @@ def test_axe(notebook: Notebook, theme: str, panel: Panel) -> None:
     check(panel)
 
 
-def test_the_checker_can_fail(notebook: Notebook, panel: Panel) -> None:
+def test_the_checker_can_fail(panel: Panel) -> None:
     panel.root.evaluate("root => root.style.setProperty('--sk-dim', '#ccc')")
     with pytest.raises(AssertionError, match="color-contrast"):
         check(panel)

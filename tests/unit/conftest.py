@@ -3,13 +3,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import annotated  # noqa: F401  # before steerkit
 import pytest
+import tiny
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import steerkit as sk
-import tiny
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

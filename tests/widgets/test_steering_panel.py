@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_the_baseline_is_written_once(panel: Page, monkeypatch: pytest.MonkeyPat
 
 def test_the_newest_request_wins(panel: Page) -> None:
     for strength in range(10):
-        panel.run_from_page(f"r{strength}", strengths=[float(strength)], max_new_tokens=100)
+        panel.run_from_page(f"r{strength}", strengths=[float(strength)], max_new_tokens=40)
     panel.wait(30)
     assert panel.run.plan[0].strength == 9
     assert "".join(panel.gathered("r9")["steered"]) == panel.run.text
@@ -114,11 +116,14 @@ def test_stop_keeps_what_there_is(panel: Page) -> None:
     assert "".join(panel.gathered("a")["steered"]) == panel.run.text
 
 
-def test_stop_does_not_wait_for_a_model_at_work(panel: Page, model: sk.Model) -> None:
-    with model._turns.taken():
-        panel.run_from_page("a")
-        panel.ask(rid="a", op="stop")
-        assert panel.sent[-1]["end"]["stopped"] == "cancelled"
+def test_stop_does_not_wait_for_a_model_at_work(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    stream = panel._model.stream
+    monkeypatch.setattr(panel._model, "stream", lambda *a, **k: free.wait(30) and stream(*a, **k))
+    panel.run_from_page("a")
+    panel.ask(rid="a", op="stop")
+    assert panel.sent[-1]["end"]["stopped"] == "cancelled"
+    free.set()
     panel.run_from_page("b")
     panel.wait(30)
     assert panel.run.stopped != "cancelled"
@@ -185,6 +190,37 @@ def test_coefficients_of_several_vectors_over_several_sites(model: sk.Model) -> 
         columns = [j for j, column in enumerate(run.columns) if column.edit == edit]
         assert [row[edit] for row in rows] == pytest.approx(run.coefficients[:, columns].mean(1).tolist(), rel=1e-3)
     panel.close()
+
+
+def test_a_steered_text_that_ends_before_the_baseline(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = panel._model.generate("One day", max_new_tokens=6)
+    token = sk.Token(whole.token_ids[0], whole.tokens[0], 0.0, False)
+    read = torch.ones(1)
+    written = panel._model.generate("One day", [vector(panel._model, "0.resid_post").add(1)], max_new_tokens=1)
+
+    class Ends(list):
+        columns = written.columns
+
+        def result(self) -> sk.Run:
+            return dataclasses.replace(
+                whole,
+                token_ids=whole.token_ids[:2],
+                tokens=whole.tokens[:2],
+                special=whole.special[:2],
+                logprobs=whole.logprobs[:2],
+                coefficients=torch.ones(2, 1),
+                columns=self.columns,
+                stopped="end",
+            )
+
+        def baseline_result(self) -> sk.Run:
+            return whole
+
+    steps = Ends(sk.Step(i, token if i < 2 else None, token, read if i else None) for i in range(6))
+    monkeypatch.setattr(panel._model, "stream", lambda *a, **k: steps)
+    panel.run_from_page("a")
+    panel.wait(30)
+    assert panel.sent[-1]["end"]["counts"] == {"baseline": 6, "steered": 2, "coefficients": 2}
 
 
 def test_sliders_have_names_of_their_own(model: sk.Model) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     import steerkit as sk
+    from steerkit.program import Column
 
 PUSH_SECONDS = 1 / 30
 ARGUMENTS = ["prompt", "max_new_tokens", "seed", "temperature", "top_p", "limit"]
@@ -87,9 +88,6 @@ class SteeringPanel(Widget):
                 "Put vectors into a list: SteeringPanel(model, [vector])."
             )
         self._model, self._vectors, self._top_p = model, list(features), top_p
-        # Which slider each column of coefficients belongs to: steerkit orders them by depth.
-        by_depth = sorted((site.depth, j) for j, v in enumerate(features) for site in v.sites)
-        self._columns = [[c for c, (_, of) in enumerate(by_depth) if of == j] for j in range(len(features))]
         self._current: Generation | None = None
         self._run: sk.Run | None = None
         self._baseline: sk.Run | None = None
@@ -131,7 +129,8 @@ class SteeringPanel(Widget):
             return
         generation.cancelled.set()
         if generation.finish_unless_begun():
-            self._close_off(generation)
+            self._push(generation, dict.fromkeys(PARTS, 0))
+            generation.ended.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no text is running; False if that took longer than `timeout` seconds."""
@@ -195,16 +194,20 @@ class SteeringPanel(Widget):
     def _generate(self, generation: Generation) -> None:
         """Work of the worker's thread, from the first token to the last word."""
         have = dict.fromkeys(PARTS, 0)
+        run = None
         try:
             if not generation.cancelled.is_set():
-                self._stream(generation, have)
+                run = self._stream(generation, have)
         except Exception as error:
             self.log.error("The model failed in a steering panel.", exc_info=True)
             generation.finish("cancelled", _explain(error))
-        generation.finish("cancelled")
-        self._close_off(generation, have)
+        generation.finish("cancelled")  # unless it has ended otherwise
+        self._push(generation, have)
+        if run is not None:
+            self._save(generation, run)
+        generation.ended.set()
 
-    def _stream(self, generation: Generation, have: dict[str, int]) -> None:
+    def _stream(self, generation: Generation, have: dict[str, int]) -> sk.Run | None:
         settings = generation.settings
         key, texts = self._whole_baseline
         wanted = key != settings.baseline_key
@@ -221,34 +224,34 @@ class SteeringPanel(Widget):
         )
         due = 0.0
         for step in stream:
-            generation.extend(
-                baseline=_shown(step.baseline),
-                steered=_shown(step.steered),
-                coefficients=self._rows([step.previous_coefficients]),
-            )
+            # Where the steered text has ended and the baseline has not, what is read is of no token.
+            read = None if step.steered is None else step.previous_coefficients
+            rows = _rows([read], stream.columns)
+            generation.extend(baseline=_shown(step.baseline), steered=_shown(step.steered), coefficients=rows)
             if generation.cancelled.is_set():
                 stream.cancel()
             if (now := time.monotonic()) >= due:  # the first token at once
                 self._push(generation, have)
                 due = now + PUSH_SECONDS
-        self._record(generation, stream.result(), stream.baseline_result())
+        run = stream.result()
+        return run if self._record(generation, run, stream.baseline_result()) else None
 
-    def _rows(self, rows: Iterable[Tensor | None]) -> list[list[float | None]]:
-        """For each token a coefficient a slider: the mean over the sites of its vector."""
-        numbers = [row.tolist() for row in rows if row is not None]
-        return [json_row(fmean(row[c] for c in columns) for columns in self._columns) for row in numbers]
-
-    def _record(self, generation: Generation, run: sk.Run, baseline: sk.Run | None) -> None:
+    def _record(self, generation: Generation, run: sk.Run, baseline: sk.Run | None) -> bool:
+        """Keep the results, if the run is still the one that counts."""
         if self._current is not generation or generation.end is not None:
-            return
+            return False
         # The last token's coefficients, which no further step has brought.
         n = generation.counts()["coefficients"]
-        generation.extend(coefficients=self._rows(run.coefficients[n:]))
+        generation.extend(coefficients=_rows(run.coefficients[n:], run.columns))
         self._run = run
         if baseline is not None:
             self._baseline = baseline
             if baseline.stopped != "cancelled":
                 self._whole_baseline = (generation.settings.baseline_key, generation.parts["baseline"])
+        return generation.finish(run.stopped)
+
+    def _save(self, generation: Generation, run: sk.Run) -> None:
+        """Put the texts where a reload and an export find them."""
         with self._writing:
             self._texts = {
                 "settings": asdict(generation.settings),
@@ -256,12 +259,6 @@ class SteeringPanel(Widget):
                 "seconds": generation.seconds,
                 "stopped": run.stopped,
             }
-        generation.finish(run.stopped)
-
-    def _close_off(self, generation: Generation, have: dict[str, int] | None = None) -> None:
-        if self._current is generation:
-            self._push(generation, have or dict.fromkeys(PARTS, 0))
-        generation.ended.set()
 
     def _push(self, generation: Generation, have: dict[str, int]) -> None:
         if self._current is not generation:
@@ -304,6 +301,14 @@ def _have(content: dict[str, Any]) -> dict[str, int]:
     if not isinstance(have, dict) or not all(isinstance(have.get(part), int) for part in PARTS):
         raise ValueError(f"The page sent have={have!r}; a pull says how many items of each of {PARTS} it has.")
     return {part: max(0, have[part]) for part in PARTS}
+
+
+def _rows(rows: Iterable[Tensor | None], columns: Sequence[Column]) -> list[list[float | None]]:
+    """For each token a coefficient a slider: the mean over the sites of its vector."""
+    numbers = [row.tolist() for row in rows if row is not None]
+    edits = sorted({column.edit for column in columns})
+    sliders = [[c for c, column in enumerate(columns) if column.edit == edit] for edit in edits]
+    return [json_row(fmean(row[c] for c in of_slider) for of_slider in sliders) for row in numbers]
 
 
 def _shown(token: sk.Token | None) -> list[str]:

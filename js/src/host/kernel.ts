@@ -14,6 +14,8 @@ export function silenceOf(model: PanelModel, gone: boolean): string {
   switch (kernel?.status) {
     case "busy":
       return "The kernel is busy: a cell is running. This starts as soon as the cell lets it.";
+    case "idle":
+      return "The kernel has not answered yet. If it was restarted, run the cell again; the texts stay.";
     case "starting":
     case "restarting":
     case "autorestarting":

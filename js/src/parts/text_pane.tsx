@@ -23,7 +23,8 @@ interface Props {
 
 const LINE_PX = 27;
 const CHARACTER_PX = 7.3;
-const CHARACTERS_A_TOKEN = 4.6;
+const CHARACTERS_A_TOKEN = 5.5;
+const MOST_LINES = 12;
 
 export function TextPane(props: Props) {
   const { name, text, against, running, invitation, length, sliders, column, scale, meta } = props;
@@ -31,8 +32,6 @@ export function TextPane(props: Props) {
   const prose = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLSpanElement>(null);
   const strip = useRef<Strip>(null);
-  const latest = useRef({ text, against });
-  latest.current = { text, against };
   const [pointed, setPointed] = useState<Pointed | null>(null);
 
   useLayoutEffect(() => {
@@ -45,9 +44,6 @@ export function TextPane(props: Props) {
       const box = element.getBoundingClientRect();
       setPointed({
         index,
-        text: latest.current.text.tokens[index] ?? "",
-        row: latest.current.text.coefficients[index] ?? [],
-        other: latest.current.against?.tokens[index],
         left: box.left - panel.left,
         top: box.top - panel.top,
         bottom: box.bottom - panel.top,
@@ -58,8 +54,8 @@ export function TextPane(props: Props) {
   }, []);
 
   useLayoutEffect(() => {
-    const { tokens, ghost, fading, coefficients } = text;
-    strip.current!.show({ tokens, ghost, fading, coefficients, against, column, scale });
+    const { prompt: _, ...content } = text;
+    strip.current!.show({ ...content, running, against, column, scale });
     const box = prose.current!;
     const last = body.current!.querySelector<HTMLElement>("[role=list] > :last-child");
     if (running && last) box.scrollTop = last.offsetTop + last.offsetHeight - box.clientHeight;
@@ -75,7 +71,7 @@ export function TextPane(props: Props) {
       width = box.clientWidth;
       const characters = text.prompt.length + CHARACTERS_A_TOKEN * length;
       const lines = Math.ceil((characters * CHARACTER_PX) / Math.max(1, width));
-      box.style.flexBasis = `${Math.max(3, lines) * LINE_PX}px`;
+      box.style.flexBasis = `${Math.max(3, Math.min(lines, MOST_LINES)) * LINE_PX}px`;
     });
     observer.observe(box);
     return () => observer.disconnect();
@@ -87,7 +83,6 @@ export function TextPane(props: Props) {
       <div class="sk-prose" ref={prose} {...(text.tokens.length ? {} : OWN_KEYS)}>
         <span class="sk-lead">{text.prompt}</span>
         <span ref={body} />
-        {running && <span class="sk-caret" />}
         {!running && text.tokens.length === 0 && <span class="sk-dim">{invitation}</span>}
       </div>
       <div class="sk-meta">
@@ -96,7 +91,14 @@ export function TextPane(props: Props) {
         ))}
       </div>
       {pointed && pointed.index < text.tokens.length && (
-        <TokenCard id={id} at={pointed} sliders={text.coefficients.length > 0 ? sliders : []} />
+        <TokenCard
+          id={id}
+          at={pointed}
+          token={text.tokens[pointed.index] ?? ""}
+          other={against?.tokens[pointed.index]}
+          row={text.coefficients[pointed.index]}
+          sliders={sliders}
+        />
       )}
     </section>
   );

@@ -4,19 +4,27 @@ import { format } from "./strength";
 /** The token that the pointer or the keyboard is on, and where it stands in the panel. */
 export interface Pointed {
   index: number;
-  text: string;
-  row: Row;
-  other: string | undefined;
   left: number;
   top: number;
   bottom: number;
   room: number;
 }
 
+interface Props {
+  id: string;
+  at: Pointed;
+  token: string;
+  /** What the baseline has there. */
+  other: string | undefined;
+  /** Its coefficients; undefined for a text that is not read. */
+  row: Row | undefined;
+  sliders: Slider[];
+}
+
 const WIDTH = 220;
 
 /** What is known of one token: its number, its coefficients, and what the other text has there. */
-export function TokenCard({ id, at, sliders }: { id: string; at: Pointed; sliders: Slider[] }) {
+export function TokenCard({ id, at, token, other, row, sliders }: Props) {
   const left = `${Math.max(0, Math.min(at.left, at.room - WIDTH))}px`;
   const above = at.top > 120;
   const place = above
@@ -25,21 +33,22 @@ export function TokenCard({ id, at, sliders }: { id: string; at: Pointed; slider
   return (
     <div class="sk-card" id={id} role="tooltip" style={{ width: `${WIDTH}px`, ...place }}>
       <div>
-        <code>{visible(at.text)}</code> <span class="sk-dim">token {at.index + 1}</span>
+        <code>{visible(token)}</code> <span class="sk-dim">token {at.index + 1}</span>
       </div>
-      {sliders.map(({ label }, column) => {
-        const value = at.row[column];
-        return (
-          <div class="sk-card-row" key={label}>
-            <span>{label}</span>
-            <span class="sk-figure">{value == null ? "–" : format(rounded(value))}</span>
-          </div>
-        );
-      })}
-      {at.other !== undefined && at.other !== at.text && (
+      {row &&
+        sliders.map(({ label }, column) => {
+          const value = row[column];
+          return (
+            <div class="sk-card-row" key={label}>
+              <span>{label}</span>
+              <span class="sk-figure">{value == null ? "–" : format(rounded(value))}</span>
+            </div>
+          );
+        })}
+      {other !== undefined && other !== token && (
         <div class="sk-card-row sk-dim">
           <span>baseline</span>
-          <code>{visible(at.other)}</code>
+          <code>{visible(other)}</code>
         </div>
       )}
     </div>

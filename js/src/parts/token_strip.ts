@@ -6,6 +6,8 @@ export interface StripContent {
   /** The tail of an older text, shown faintly behind the tokens. */
   ghost: string[];
   fading: boolean;
+  /** A caret stands where the next token will. */
+  running: boolean;
   /** The text to mark differences from, as far as it is known; null where there is none. */
   against: { tokens: string[]; whole: boolean } | null;
   coefficients: Row[];
@@ -38,7 +40,9 @@ export function tokenStrip(
   focused: (index: number | null, element: HTMLElement | null) => void,
 ): Strip {
   const list = root.appendChild(document.createElement("span"));
+  const caret = root.appendChild(document.createElement("span"));
   const ghost = root.appendChild(document.createElement("span"));
+  caret.className = "sk-caret";
   ghost.className = "sk-ghost";
   ghost.ariaHidden = "true";
   const items: Item[] = [];
@@ -121,8 +125,9 @@ export function tokenStrip(
   );
 
   return {
-    show({ tokens, ghost: tail, fading, against, coefficients, column, scale }) {
+    show({ tokens, ghost: tail, fading, running, against, coefficients, column, scale }) {
       root.classList.toggle("sk-fading", fading);
+      caret.hidden = !running || fading;
       // A list without items would be none.
       if (tokens.length) list.role = "list";
       else list.removeAttribute("role");

@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
 import { withSignal } from "../host/lifecycle";
 import { type PanelModel, type PanelState, type Stopped, settingsOf, watch } from "../host/model";
-import { PROTOCOL } from "../host/protocol";
+import { type Failure, PROTOCOL } from "../host/protocol";
 import { Session } from "../host/session";
 import { followTheme, N_HUES } from "../host/theme";
 import { EditRow } from "../parts/edit_row";
@@ -148,15 +148,22 @@ function SteeringPanel({ model, session, signal }: Props) {
           meta={figures}
         />
       </div>
-      {failure && (
-        <div class="sk-failure" role="alert">
-          <b>{failure.message}</b> {failure.hint}
-        </div>
-      )}
+      {failure && <Alarm {...failure} />}
       <div class="sk-foot">
         <span role="status">{session.notice}</span>
         <span>{model.get("_about")}</span>
       </div>
+    </div>
+  );
+}
+
+/** What happened in bold, then what is valid and what to do. */
+function Alarm({ message, hint }: Failure) {
+  const [what = ""] = /^.*?(\.(?=\s|$)|$)/s.exec(message)!;
+  return (
+    <div class="sk-failure" role="alert">
+      <b>{what}</b>
+      {message.slice(what.length)} {hint}
     </div>
   );
 }

@@ -1,0 +1,36 @@
+"""Imports steerkit so that the shapes in its annotations can be checked.
+
+They are written with names that are imported for type checkers only, because what travels to a remote model must not
+drag the package of annotations along.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import typing
+
+# first, while TYPE_CHECKING is false: others' imports for type checkers go in circles
+import matplotlib.figure  # noqa: F401
+import pandas  # noqa: F401
+import rich.console
+import rich.table  # noqa: F401
+from nnsight import TransformersModel  # noqa: F401
+from transformers import (  # noqa: F401
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TopPLogitsWarper,
+)
+
+typing.TYPE_CHECKING = True
+try:
+    import steerkit
+
+    for module in pkgutil.walk_packages(steerkit.__path__, "steerkit."):
+        importlib.import_module(module.name)
+finally:
+    typing.TYPE_CHECKING = False

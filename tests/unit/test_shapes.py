@@ -1,0 +1,64 @@
+"""Shapes in annotations are checked while tests run."""
+
+from __future__ import annotations
+
+import doctest
+
+import jaxtyping
+import pytest
+import torch
+
+import steerkit.edits
+import steerkit.program
+import steerkit.sites
+import steerkit.tokens
+import steerkit.vectors
+from steerkit.engines.sampling import Sampling, choose
+from steerkit.program import change
+
+
+@pytest.fixture
+def site(gpt2):
+    plan = steerkit.edits.Plan([gpt2.vector(0).add(1), gpt2.vector(1).set(1)])
+    return gpt2.model._runner.compile(plan).stops[0].sites[0]
+
+
+def test_right_shapes_pass(site):
+    delta, coefficients = change(site, torch.zeros(1, 4, 32), torch.ones(1, 4, 2, dtype=torch.bool))
+    assert delta.shape == (1, 4, 32)
+    assert coefficients.shape == (1, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("x", "acts"),
+    [
+        (torch.zeros(4, 32), torch.ones(1, 4, 2, dtype=torch.bool)),
+        (torch.zeros(1, 4, 32), torch.ones(1, 5, 2, dtype=torch.bool)),
+        (torch.zeros(1, 4, 32), torch.ones(1, 4, dtype=torch.bool)),
+        (torch.zeros(1, 4, 32), torch.ones(1, 4, 2)),
+        (torch.zeros(1, 4, 32, dtype=torch.long), torch.ones(1, 4, 2, dtype=torch.bool)),
+    ],
+    ids=["an axis too few", "other tokens", "no edits", "numbers for a mask", "whole numbers"],
+)
+def test_wrong_shapes_raise(site, x, acts):
+    with pytest.raises(jaxtyping.TypeCheckError, match=r"acts|x"):
+        change(site, x, acts)
+
+
+def test_wrong_shapes_of_logits_raise():
+    with pytest.raises(jaxtyping.TypeCheckError, match="logits"):
+        choose(torch.zeros(5), Sampling(1, 1.0, 1.0, (0,)), 0)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [steerkit.edits, steerkit.program, steerkit.sites, steerkit.tokens, steerkit.vectors],
+    ids=lambda module: module.__name__,
+)
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0
+
+
+@pytest.mark.parametrize("module", [steerkit.sites, steerkit.vectors], ids=lambda module: module.__name__)
+def test_there_are_examples(module):
+    assert doctest.testmod(module, extraglobs={"torch": torch}).attempted > 0
