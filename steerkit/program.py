@@ -158,13 +158,15 @@ class Program:
 
     def reads_as(self, other: Program) -> bool:
         """Whether another program's columns are of the same directions."""
+        mine, others = self._directions(), other._directions()
         return self is other or (
             self.columns == other.columns
-            and all(torch.equal(*pair) for pair in zip(self._directions(), other._directions(), strict=True))
+            and len(mine) == len(others)
+            and all(torch.equal(*pair) for pair in zip(mine, others, strict=True))
         )
 
     def _directions(self) -> list[Tensor]:
-        return [site.directions.cpu() for stop in self.stops for site in stop.sites]
+        return [group.directions.cpu() for stop in self.stops for site in stop.sites for group in site.groups]
 
     def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""

@@ -79,8 +79,8 @@ class Reading:
     def top(self, limit: int = 10) -> pd.DataFrame:
         """What has the largest maxima over tokens that are not special: features of dictionaries, and directions.
 
-        Columns: `feature` (its index; none for a direction), `label`, `site`, `max`, `mean` and `count` (of the tokens
-        where it is above 0) and `token` (where the maximum is).
+        Columns: `feature` (its index; none for a direction), `label`, `site`, `max` and `mean` over those tokens,
+        `count` (of those where it is above 0) and `token` (where the maximum is).
         """
         import pandas as pd
 
@@ -143,13 +143,13 @@ def _summary(
     feature: int | None, label: str, site: Site, values: Tensor, plain: Tensor, tokens: tuple[str, ...]
 ) -> dict[str, object]:
     shown = torch.where(plain, values, -torch.inf)
-    peak, active = int(shown.argmax()), shown[shown > 0]
+    peak = int(shown.argmax())
     return {
         "feature": feature,
         "label": label,
         "site": str(site),
         "max": values[peak].item(),
-        "mean": active.mean().item() if len(active) else 0.0,
-        "count": len(active),
+        "mean": values[plain].mean().item(),
+        "count": int((shown > 0).sum()),
         "token": tokens[peak],
     }

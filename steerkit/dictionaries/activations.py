@@ -6,7 +6,6 @@ pre-activations of a token and need every one of them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Activation(ABC):
+class Activation:  # no abstract base: those do not travel to a remote model by value
     """Activation function of a dictionary.
 
     Attributes:
@@ -27,14 +26,15 @@ class Activation(ABC):
 
     local: ClassVar[bool] = True
 
-    @abstractmethod
-    def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens n"]:
-        """Activations of the features asked for.
+    if TYPE_CHECKING:
 
-        Args:
-            p: Pre-activations: of those features, or of all where the function is not local.
-            features: Which features those are.
-        """
+        def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens n"]:
+            """Activations of the features asked for.
+
+            Args:
+                p: Pre-activations: of those features, or of all where the function is not local.
+                features: Which features those are.
+            """
 
     def to(self, device: torch.device) -> Activation:
         """The same with its tensors on a device."""

@@ -56,7 +56,7 @@ class Dictionary:
         if parts.labels:
             self.labels.add(parts.labels, source=parts.format)
         self.site_in: Site | None = parts.site_in
-        self.site_out: Site | None = parts.site_out or parts.site_in
+        self.site_out: Site | None = parts.site_out
         self.calibration: Calibration | None = None
         self._W_enc: Tensor | None = None
         self._W_dec: Tensor | None = None

@@ -156,7 +156,7 @@ def test_strengths_that_are_no_finite_number(model, vector, strength):
 def test_operators_and_units(vector):
     with pytest.raises(EditError, match="'multiply' is no operator; operators are add, set, scale, ablate"):
         sk.Edit(vector, "multiply")
-    with pytest.raises(EditError, match="'sigma' is no unit of strength; units are raw, residual, norm"):
+    with pytest.raises(EditError, match="'sigma' is no unit of strength; units are raw, max, residual, norm"):
         vector.add(1, unit="sigma")
     with pytest.raises(EditError, match="'scale' has no unit; leave unit='norm' away"):
         sk.Edit(vector, "scale", 2, "norm")

@@ -63,9 +63,9 @@ def operators(draw, additive: bool = False):
 def changed(subject, edits, x):
     """The activation that a program's edits at the subject's site leave behind."""
     (stop,) = subject.model._runner.compile(sk.Plan(edits)).stops
-    (site,) = stop.sites
+    (group,) = stop.sites[0].groups
     acts = torch.ones(1, x.shape[1], len(edits), dtype=torch.bool)
-    delta, read = change(site, x, acts)
+    delta, read = change(group, x, acts)
     return x + delta, read
 
 

@@ -20,7 +20,7 @@ from steerkit.program import change
 @pytest.fixture
 def site(gpt2):
     plan = steerkit.edits.Plan([gpt2.vector(0).add(1), gpt2.vector(1).set(1)])
-    return gpt2.model._runner.compile(plan).stops[0].sites[0]
+    return gpt2.model._runner.compile(plan).stops[0].sites[0].groups[0]
 
 
 def test_right_shapes_pass(site):
