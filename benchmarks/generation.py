@@ -16,7 +16,7 @@ from statistics import median
 
 import pandas as pd
 import torch
-from transformers import GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 import steerkit as sk
@@ -25,13 +25,13 @@ PROMPT = "Once upon a time, there was a little girl named Lily. She liked to pla
 STRENGTHS = [-3.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0]
 
 
-def variants(model: sk.Model, n_new: int) -> dict[str, Callable[[], list[int]]]:
-    """What is timed; each returns the new tokens of one text."""
+def variants(model: sk.Model, module: PreTrainedModel, n_new: int) -> dict[str, Callable[[], list[int]]]:
+    """What is timed; each returns the new tokens of one text. `module` is the same model as transformers loads it."""
     site = f"{(model.n_layers - 1) // 2}.resid_post"
     generator = torch.Generator().manual_seed(0)
     vector = sk.Vector({site: torch.randn(model.d_model, generator=generator)}, "random")
     ids = torch.tensor([model.encode(PROMPT).ids], device=model.device)
-    module, lm = model.nnsight._module, model.nnsight
+    lm = model.nnsight
     layer = lm.get(module_path(model, site))
     config = GenerationConfig(
         max_new_tokens=n_new, do_sample=False, pad_token_id=0, eos_token_id=sorted(model._runner.end)
@@ -65,9 +65,9 @@ def module_path(model: sk.Model, site: str) -> str:
     return model._runner.sites.locate(sk.Site.parse(site)).module
 
 
-def measure(model: sk.Model, n_new: int, rounds: int) -> pd.DataFrame:
+def measure(model: sk.Model, module: PreTrainedModel, n_new: int, rounds: int) -> pd.DataFrame:
     """Milliseconds a run and a new token, and ratios, by variant."""
-    runs = variants(model, n_new)
+    runs = variants(model, module, n_new)
     tokens = {name: run() for name, run in runs.items()}  # warm-up
     plain = tokens["transformers generate"]
     for name in ("bare nnsight edit", "steered"):
@@ -100,7 +100,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", message=".*the loop asked for a step the run did not make")
-    frame = measure(sk.load(options.model), options.new_tokens, options.rounds)
+    model = sk.load(options.model)
+    module = AutoModelForCausalLM.from_pretrained(options.model, dtype=model.dtype).to(model.device).eval()
+    frame = measure(model, module, options.new_tokens, options.rounds)
     frame.to_csv(options.output, index_label="variant")
     print(frame.to_string(float_format="{:.3f}".format))
     print(f"CSV in {options.output}")

@@ -125,6 +125,11 @@ class Model:
         return next(self._runner.module.parameters()).device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the first parameter."""
+        return next(self._runner.module.parameters()).dtype
+
+    @property
     def sites(self) -> list[Site]:
         """Every site that can be read and steered, in the order of depth."""
         return list(self._runner.sites)
