@@ -115,6 +115,26 @@ class Edit:
         return f"{self.operator} {self.target.label}{amount}{unit}" + ("" if self.enabled else " (off)")
 
 
+class Steerable:
+    """The verbs of a `Target`: each makes an edit of it."""
+
+    def add(self: Target, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+        """Edit: add `strength` to the coefficient."""
+        return Edit(self, "add", strength, unit, where)
+
+    def set(self: Target, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+        """Edit: make the coefficient `strength`."""
+        return Edit(self, "set", strength, unit, where)
+
+    def scale(self: Target, factor: float, where: Where = EVERYWHERE) -> Edit:
+        """Edit: multiply the coefficient by `factor`."""
+        return Edit(self, "scale", factor, where=where)
+
+    def ablate(self: Target, where: Where = EVERYWHERE) -> Edit:
+        """Edit: make the coefficient 0, taking what is there out of the activation."""
+        return Edit(self, "ablate", where=where)
+
+
 EditsLike: TypeAlias = "Plan | Edit | Iterable[Edit]"
 
 

@@ -182,12 +182,8 @@ class Model:
         """
         places = [self._runner.sites.check(site) for site in sites]
         prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
-        for batch in self._runner.batches(prompts, batch_size, "Reading"):
-            program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
-            captured = self._runner.read(program, [prompts[i] for i in batch])["captured"]
-            for row, i in enumerate(batch):
-                here = {site: captured[str(site)][row, -len(prompts[i]) :].cpu().clone() for site in places}
-                yield prompts[i], here
+        for i, activations in self._runner.captured(prompts, places, batch_size):
+            yield prompts[i], activations
 
     def last_activations(
         self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 32
@@ -205,13 +201,10 @@ class Model:
         places = [self._runner.sites.check(site) for site in sites]
         prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
         rows: dict[Site, list[Tensor]] = {site: [torch.empty(0)] * len(prompts) for site in places}
-        for batch in self._runner.batches(prompts, batch_size, "Reading"):
-            program = self._runner.compile(Plan(), enabled=[True] * len(batch), capture=places)
-            captured = self._runner.read(program, [prompts[i] for i in batch], only_last=True)["captured"]
+        for i, activations in self._runner.captured(prompts, places, batch_size, only_last=True):
             for site in places:
-                for i, activation in zip(batch, captured[str(site)][:, 0], strict=True):
-                    rows[site][i] = activation.cpu()
-        return {site: torch.stack(values).clone() for site, values in rows.items()}
+                rows[site][i] = activations[site][0]
+        return {site: torch.stack(values) for site, values in rows.items()}
 
     def score(
         self, text: PromptLike, edits: EditsLike = (), *, prompt: PromptLike | None = None
@@ -437,6 +430,8 @@ class Model:
     @contextmanager
     def steer(self, edits: EditsLike) -> Iterator[None]:
         """Steer every nnsight trace and generate of `model.nnsight` inside the block.
+
+        What this model itself generates and reads inside the block is steered too, baselines included.
 
         Example:
             >>> with model.steer([joy.add(2)]):  # doctest: +SKIP

@@ -22,7 +22,7 @@ from steerkit.streams import Pace, Step, Token, Turns
 from steerkit.tokens import Decoder, Prompt, pieces, special_ids
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Bool, Float, Int
     from nnsight import TransformersModel
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -102,13 +102,22 @@ class Runner:
         live.only_last = only_last
         return self._run(live, passes.read, prompts)
 
-    def batches(self, prompts: Sequence[Prompt], batch_size: int, what: str) -> Iterator[list[int]]:
-        """Indices of prompts in batches of similar length, with a progress bar where it takes long."""
+    def captured(
+        self, prompts: Sequence[Prompt], sites: Sequence[Site], batch_size: int, *, only_last: bool = False
+    ) -> Iterator[tuple[int, dict[Site, Float[Tensor, "tokens width"]]]]:
+        """The index of each prompt and its activations, at every token or the last, batched by length.
+
+        A progress bar shows where it takes long.
+        """
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        with tqdm(total=len(order), desc=what, unit="text", delay=2) as bar:
+        with tqdm(total=len(order), desc="Reading", unit="text", delay=2) as bar:
             for start in range(0, len(order), batch_size):
                 batch = order[start : start + batch_size]
-                yield batch
+                program = self.compile(Plan(), enabled=[True] * len(batch), capture=sites)
+                found = self.read(program, [prompts[i] for i in batch], only_last=only_last)["captured"]
+                for row, i in enumerate(batch):
+                    last = 1 if only_last else len(prompts[i])
+                    yield i, {site: found[str(site)][row, -last:].cpu().clone() for site in sites}
                 bar.update(len(batch))
 
     def score(

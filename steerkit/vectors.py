@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.edits import EVERYWHERE, Edit, Where, as_strength
+from steerkit.edits import Steerable, as_strength
 from steerkit.errors import SiteError, VectorError
 from steerkit.sites import Site
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Vector:
+class Vector(Steerable):
     """A direction at each of one or more sites. Immutable.
 
     The coefficient of a vector `v` in an activation `x` is `x·v/‖v‖²`: how many times `v` is in `x`.
@@ -59,7 +59,7 @@ class Vector:
             SiteError: The vector has none there.
         """
         try:
-            return self._directions[Site.parse(site)]
+            return self._directions[Site.parse(site)].clone()
         except KeyError:
             sites = ", ".join(map(str, self.sites))
             raise SiteError(f"The vector {self.label!r} has no direction at '{site}'; it has: {sites}.") from None
@@ -75,22 +75,6 @@ class Vector:
     def norm(self, site: str | Site) -> float:
         """Euclidean length at a site, in units of the activation."""
         return self.direction(site).norm().item()
-
-    def add(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
-        """Edit: add this vector `strength` times."""
-        return Edit(self, "add", strength, unit, where)
-
-    def set(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
-        """Edit: make the coefficient `strength`."""
-        return Edit(self, "set", strength, unit, where)
-
-    def scale(self, factor: float, where: Where = EVERYWHERE) -> Edit:
-        """Edit: multiply the coefficient by `factor`."""
-        return Edit(self, "scale", factor, where=where)
-
-    def ablate(self, where: Where = EVERYWHERE) -> Edit:
-        """Edit: take this direction out of the activation."""
-        return Edit(self, "ablate", where=where)
 
     def __add__(self, other: Vector) -> Vector:
         return self._combine(other, torch.add, "+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steerkit.edits import EVERYWHERE, Edit, Where
+from steerkit.edits import Steerable
 from steerkit.errors import SiteError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
 
 
-class Feature:
+class Feature(Steerable):
     """One feature of a dictionary. Its coefficient is its activation, and it is written along its decoder row.
 
     Attributes:
@@ -64,22 +64,6 @@ class Feature:
     def max_activation(self) -> float | None:
         """Its maximum activation, as published or calibrated; None where neither is known."""
         return self.dictionary.max_activation(self.index)
-
-    def add(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
-        """Edit: add `strength` to its activation."""
-        return Edit(self, "add", strength, unit, where)
-
-    def set(self, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
-        """Edit: make its activation `strength`."""
-        return Edit(self, "set", strength, unit, where)
-
-    def scale(self, factor: float, where: Where = EVERYWHERE) -> Edit:
-        """Edit: multiply its activation by `factor`."""
-        return Edit(self, "scale", factor, where=where)
-
-    def ablate(self, where: Where = EVERYWHERE) -> Edit:
-        """Edit: make its activation 0."""
-        return Edit(self, "ablate", where=where)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Feature) and other.dictionary is self.dictionary and other.index == self.index
