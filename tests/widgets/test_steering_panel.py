@@ -14,8 +14,7 @@ import torch
 from traitlets import TraitError
 
 import steerkit as sk
-
-skw = pytest.importorskip("steerkit_widgets")
+import steerkit_widgets as skw
 
 MODEL = Path(__file__).parents[3] / "shared" / "data" / "models" / "stories260K"
 

@@ -60,7 +60,8 @@ class Widget(anywidget.AnyWidget):
             self._refuse(rid, type(error).__name__, str(error), "Reload the page and run the cell again.")
 
     def _answer(self, content: Any) -> None:
-        raise NotImplementedError
+        """Answer a message of the page. Widgets that take messages override it."""
+        raise ValueError(f"A {type(self).__name__} takes no messages; the page sent {content!r}.")
 
     def _refuse(self, rid: Any, kind: str, message: str, hint: str) -> None:
         self.send(
