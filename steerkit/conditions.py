@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from steerkit.errors import EditError
 from steerkit.strengths import as_strength
 
@@ -123,6 +125,7 @@ class Both(Condition):
     second: Condition
 
     @property
+    @override
     def parts(self) -> tuple[Condition, ...]:
         return self.first, self.second
 
@@ -138,6 +141,7 @@ class Either(Condition):
     second: Condition
 
     @property
+    @override
     def parts(self) -> tuple[Condition, ...]:
         return self.first, self.second
 
@@ -152,6 +156,7 @@ class Not(Condition):
     condition: Condition
 
     @property
+    @override
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
@@ -169,6 +174,7 @@ class InPrompt(Condition):
         _refuse_nested(self.condition)
 
     @property
+    @override
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
@@ -186,6 +192,7 @@ class SoFar(Condition):
         _refuse_nested(self.condition)
 
     @property
+    @override
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
