@@ -83,7 +83,7 @@ def compile_plans(
             start = group.columns.stop
     if any(not entry.edit.direct for entry in entries):
         _check_passing(plans, [entry for entry in entries if not entry.edit.direct], site_map)
-        stops.at(Site(site_map.n_layers - 1, "resid_post")).takes_out = True
+        stops.program(Site(site_map.n_layers - 1, "resid_post"), reads_only=False).takes_out = True
     gating = Gating(site_map, model, lambda site: stops.program(site, reads_only=False).watches)
     gates = tuple(gating.of_edit(entry.edit, entry.site) for entry in entries)
     actions = list(dict.fromkeys(action for plan in plans for action in plan.actions))

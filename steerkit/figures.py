@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 MOST_TICKS = 80
 
@@ -42,6 +44,25 @@ def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repeti
     right.set_ylabel("share")
     right.set_ylim(0, 1)
     axes.legend(handles=lines, frameon=False, fontsize=8)
+    return figure
+
+
+def maps(panels: Mapping[str, Float[Tensor, "rows columns"]], rows: Sequence[str], columns: Sequence[str]) -> Figure:
+    """Maps of numbers with the same rows and columns, one beside another."""
+    from matplotlib import pyplot
+
+    width = 1.6 + len(panels) * max(2.4, 0.42 * len(columns))
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(width, 1.2 + 0.3 * len(rows)), sharey=True, squeeze=False, layout="constrained"
+    )
+    pyplot.close(figure)
+    for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
+        image = ax.imshow(values.numpy(), aspect="auto", cmap="viridis")
+        ax.set_title(title, fontsize=9)
+        ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
+        ax.set_yticks(range(len(rows)), [_drawable(row).replace("$", r"\$") for row in rows], fontsize=7)
+        ax.set_xlabel("strength", fontsize=8)
+        figure.colorbar(image, ax=ax)
     return figure
 
 

@@ -426,7 +426,7 @@ class Model:
         def write(pace: Pace) -> tuple[Run, Run | None]:
             return runner.write(live, encoded, lambda: plans, settings, pace)
 
-        return Stream(runner.turns, write, update, lambda: live.program.columns)
+        return Stream(runner.turns, write, update, lambda: live.program.of_row(0)[1])
 
     @contextmanager
     def steer(self, edits: EditsLike) -> Iterator[None]:

@@ -50,12 +50,14 @@ class SiteProgram:
         groups: The edits.
         watches: The comparisons that are read there, before the edits.
         preserve_norm: (rows,) in which rows each token's activation gets back the norm that it had; None for none.
+        takes_out: Whether what passing edits wrote is taken out there, after the edits.
     """
 
     location: Location
     groups: list[Group] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
     preserve_norm: Bool[Tensor, " rows"] | None = None
+    takes_out: bool = False
 
     def keep_norm(
         self, x: Float[Tensor, "rows tokens width"], delta: Float[Tensor, "rows tokens width"]
@@ -96,7 +98,6 @@ class Stop:
         reads: What is read there to be written elsewhere, after the edits there.
         captured: Sites whose activations are kept, each after the edits there.
         kept: Whether what stands there is needed again later in the layer.
-        takes_out: Whether what passing edits wrote is taken out there, last of all.
     """
 
     location: Location
@@ -105,7 +106,6 @@ class Stop:
     reads: list[Read] = field(default_factory=list)
     captured: list[tuple[Site, Location]] = field(default_factory=list)
     kept: bool = False
-    takes_out: bool = False
 
 
 @dataclass
@@ -162,9 +162,10 @@ class Program:
         return not self.columns and not self.actions
 
     def of_row(self, row: int) -> tuple[list[int], tuple[Column, ...]]:
-        """The columns that belong to a row's own plan, and what they are there."""
+        """The columns that belong to a row's own plan, by depth and in the plan's order, and what they are there."""
         own = self.index[row % self.rows]
         kept = [i for i, edit in enumerate(own) if edit >= 0]
+        kept.sort(key=lambda i: (self.columns[i].site.depth, own[i]))
         return kept, tuple(replace(self.columns[i], edit=own[i]) for i in kept)
 
     def reads_as(self, other: Program) -> bool:

@@ -157,7 +157,7 @@ class Runner:
             read = live.record["coefficients"]
             if read:
                 read_under.append(live.ran)
-            before = read[-1][0].float().cpu().clone() if read else None
+            before = read[-1][0, live.ran.of_row(0)[0]].float().cpu().clone() if read else None
             return pace.hand_over(Step(position, new[0], new[1] if len(new) > 1 else None, before))
 
         live.emit = emit

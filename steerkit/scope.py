@@ -58,6 +58,8 @@ class Layout:
 
 def in_scope(wheres: Sequence[Where], layout: Layout) -> Bool[Tensor, "rows length edits"]:
     """The tokens that each `Where` chooses, before any is left out by its id."""
+    if not wheres:
+        return torch.zeros(*layout.real.shape, 0, dtype=torch.bool, device=layout.real.device)
     new = layout.new
     positions = layout.real.cumsum(-1) - 1
     n_prompt = layout.is_prompt.sum(-1, keepdim=True)

@@ -125,8 +125,8 @@ class Live:
                 if site.location.norm is not None:
                     delta = delta * self._norm(lm, site.location)[0]
                 hidden = (stands + delta).to(hidden.dtype)
-        if stop.takes_out and self._passing is not None:
-            hidden = (hidden.float() - self._passing.to(hidden.device)).to(hidden.dtype)
+            if site.takes_out and self._passing is not None:
+                hidden = (hidden.float() - self._passing.to(hidden.device)).to(hidden.dtype)
         for read in stop.reads:
             encoder = read.encoder.to(hidden.device)
             x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
