@@ -188,7 +188,7 @@ def test_at_its_identity_it_changes_nothing(drawn, name, preserve_norm):
 
 
 def test_what_is_passing_is_out_again_at_the_end(drawn):
-    """Where nothing reads the stream in between, it changes nothing at all: only what lies above makes anything of it."""
+    """At the last layer's output, what an edit wrote is there if it is direct, and gone if it is not."""
     model = drawn.model
     last = f"{model.n_layers - 1}.resid_post"
     add = drawn.vector(0, "0.resid_post").add(1.5, where=EVERYWHERE, direct=False)
