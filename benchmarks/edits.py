@@ -100,7 +100,7 @@ def decode_step(model: GPT2LMHeadModel) -> Callable[[], object]:
 
     def call() -> None:
         model(input_ids=token, past_key_values=cache)
-        cache.crop(N_PROMPT)
+        cache.crop(-1)
 
     return call
 
