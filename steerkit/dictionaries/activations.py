@@ -47,12 +47,11 @@ class Activation:  # no abstract base: those do not travel to a remote model by 
         self, p: Float[Tensor, "n_tokens n_features"]
     ) -> tuple[Int[Tensor, " n_active"], Int[Tensor, " n_active"]]:
         """Tokens and features of all activations that may differ from 0, token by token, features ascending."""
-        tokens, features = (p <= self.floor).logical_not_().nonzero(as_tuple=True)  # so that NaN is not hidden
+        floor = torch.as_tensor(self.floor, dtype=p.dtype, device=p.device)  # with another type, p would be copied
+        tokens, features = (p <= floor).logical_not_().nonzero(as_tuple=True)  # NaN, unlike by p > floor, is found
         return tokens, features
 
-    def values(
-        self, p: Float[Tensor, " n_active"], features: Int[Tensor, " n_active"]
-    ) -> Float[Tensor, " n_active"]:
+    def values(self, p: Float[Tensor, " n_active"], features: Int[Tensor, " n_active"]) -> Float[Tensor, " n_active"]:
         """Activations at the places that `active` found, from the pre-activations there."""
         return self(p, features)
 
@@ -130,7 +129,7 @@ class Gated(Activation):
 
 
 class Ranked(Activation):
-    """Activation function that keeps as many features at every token."""
+    """Activation function that keeps the same number of features at every token."""
 
     local: ClassVar[bool] = False
 

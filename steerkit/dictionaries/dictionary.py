@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
     from steerkit.tokens import PromptLike
 
-# Bytes of dense pre-activations that encoding holds at once; small enough to stay near the processor's caches.
-BUDGET = 64 * 2**20
+# Bytes of dense pre-activations that encoding holds at once. The product is slow with few tokens at a time; a second
+# array of this size, which some functions rank by, still leaves both within 256 MB.
+BUDGET = 112 * 2**20
 CPU = torch.device("cpu")
 
 
@@ -108,9 +109,11 @@ class Dictionary:
             budget: Bytes of dense pre-activations that may be held at once. Fewer is slower.
 
         Raises:
-            DictionaryError: The dictionary can only be written, having no encoder.
+            DictionaryError: The dictionary can only be written, having no encoder; or the type is another.
             VectorError: `x` has another width.
         """
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise DictionaryError(f"Features cannot be encoded in {dtype}. Choose torch.float32 or torch.bfloat16.")
         encoder = self.encoder(device=x.device, dtype=dtype)
         flat, scale, shift = encoder.normalise(self._flat(x))
         starts, features, values = encoder.active(flat, budget)
