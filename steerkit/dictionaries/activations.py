@@ -7,14 +7,16 @@ pre-activations of a token and need every one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import torch
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
+
+    Features: TypeAlias = slice | list[int] | Tensor
 
 
 class Activation:  # no abstract base: those do not travel to a remote model by value
@@ -28,13 +30,30 @@ class Activation:  # no abstract base: those do not travel to a remote model by 
 
     if TYPE_CHECKING:
 
-        def __call__(self, p: Float[Tensor, "*tokens k"], features: slice | list[int]) -> Float[Tensor, "*tokens n"]:
+        def __call__(self, p: Float[Tensor, "*tokens k"], features: Features) -> Float[Tensor, "*tokens n"]:
             """Activations of the features asked for.
 
             Args:
                 p: Pre-activations: of those features, or of all where the function is not local.
                 features: Which features those are.
             """
+
+    @property
+    def floor(self) -> Float[Tensor, " n_features"] | float:
+        """Pre-activations that do not exceed it make no activation."""
+        return 0.0
+
+    def active(
+        self, p: Float[Tensor, "n_tokens n_features"]
+    ) -> tuple[Int[Tensor, " n_active"], Int[Tensor, " n_active"]]:
+        """Tokens and features of all activations that may differ from 0, token by token, features ascending."""
+        floor = torch.as_tensor(self.floor, dtype=p.dtype, device=p.device)  # with another type, p would be copied
+        tokens, features = (p <= floor).logical_not_().nonzero(as_tuple=True)  # NaN, unlike by p > floor, is found
+        return tokens, features
+
+    def values(self, p: Float[Tensor, " n_active"], features: Int[Tensor, " n_active"]) -> Float[Tensor, " n_active"]:
+        """Activations at the places that `active` found, from the pre-activations there."""
+        return self(p, features)
 
     def to(self, device: torch.device) -> Activation:
         """The same with its tensors on a device."""
@@ -47,7 +66,7 @@ class ReLU(Activation):
     """`max(p, 0)`."""
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
         return p.relu()
 
 
@@ -56,7 +75,7 @@ class TanhReLU(Activation):
     """`tanh(max(p, 0))` (early SAELens)."""
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
         return p.relu().tanh()
 
 
@@ -65,8 +84,13 @@ class Linear(Activation):
     """`p` itself: a direction read as it is (DiffMean, PCA, probes)."""
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
         return p
+
+    @property
+    @override
+    def floor(self) -> float:
+        return -torch.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +100,13 @@ class JumpReLU(Activation):
     threshold: Float[Tensor, " n_features"]
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
         return torch.where(p > self.threshold[features], p.relu(), 0.0)
+
+    @property
+    @override
+    def floor(self) -> Tensor:
+        return self.threshold.clamp(min=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +118,44 @@ class Gated(Activation):
     b_mag: Float[Tensor, " n_features"]
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
         magnitude = (p * self.r_mag[features].exp() + self.b_mag[features]).relu()
         return torch.where(p + self.b_gate[features] > 0, magnitude, 0.0)
 
+    @property
+    @override
+    def floor(self) -> Tensor:
+        return -self.b_gate
+
+
+class Ranked(Activation):
+    """Activation function that keeps the same number of features at every token."""
+
+    local: ClassVar[bool] = False
+
+    @override
+    def __call__(self, p: Tensor, features: Features) -> Tensor:
+        kept = self.kept(p)
+        values = self.values(p.gather(-1, kept), kept)
+        return torch.zeros_like(p).scatter_(-1, kept, values)[..., features]
+
+    if TYPE_CHECKING:
+
+        def kept(self, p: Float[Tensor, "*tokens n_features"]) -> Int[Tensor, "*tokens k"]:
+            """The features that are kept."""
+
+    @override
+    def active(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        kept = self.kept(p).sort(dim=-1).values
+        return torch.arange(len(p), device=p.device).repeat_interleave(kept.shape[-1]), kept.flatten()
+
+    @override
+    def values(self, p: Float[Tensor, "*kept"], features: Int[Tensor, "*kept"]) -> Float[Tensor, "*kept"]:
+        return p.relu()
+
 
 @dataclass(frozen=True, eq=False)
-class TopK(Activation):
+class TopK(Ranked):
     """The `k` largest of a token's pre-activations; the rest 0 (Gao et al. 2024).
 
     Attributes:
@@ -109,26 +169,24 @@ class TopK(Activation):
     relu: bool = True
     by_magnitude: bool = False
     weight: Float[Tensor, " n_features"] | None = None
-    local: ClassVar[bool] = False
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
+    def kept(self, p: Tensor) -> Tensor:
         ranked = p if self.weight is None else p * self.weight
-        kept = (ranked.abs() if self.by_magnitude else ranked).topk(min(self.k, p.shape[-1]), sorted=False).indices
-        values = p.gather(-1, kept)
-        values = values if self.by_magnitude or not self.relu else values.relu()
-        return torch.zeros_like(p).scatter_(-1, kept, values)[..., features]
+        return (ranked.abs() if self.by_magnitude else ranked).topk(min(self.k, p.shape[-1]), sorted=False).indices
+
+    @override
+    def values(self, p: Tensor, features: Tensor) -> Tensor:
+        return p if self.by_magnitude or not self.relu else p.relu()
 
 
 @dataclass(frozen=True, eq=False)
-class GroupMax(Activation):
+class GroupMax(Ranked):
     """The largest of each of `k` contiguous blocks of features, if positive; the rest 0 (EleutherAI sparsify)."""
 
     k: int
-    local: ClassVar[bool] = False
 
     @override
-    def __call__(self, p: Tensor, features: slice | list[int]) -> Tensor:
-        blocks = p.relu().unflatten(-1, (self.k, -1))
-        values, kept = blocks.max(-1, keepdim=True)
-        return torch.zeros_like(blocks).scatter_(-1, kept, values).flatten(-2)[..., features]
+    def kept(self, p: Tensor) -> Tensor:
+        blocks = p.unflatten(-1, (self.k, -1))
+        return blocks.argmax(-1) + blocks.shape[-1] * torch.arange(self.k, device=p.device)

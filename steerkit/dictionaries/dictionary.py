@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
     from steerkit.tokens import PromptLike
 
-# Bytes of dense pre-activations that encoding holds at once; small enough to stay near the processor's caches.
-BUDGET = 64 * 2**20
+# Bytes of dense pre-activations that encoding holds at once. The product is slow with few tokens at a time; a second
+# array of this size, which some functions rank by, still leaves both within 256 MB.
+BUDGET = 112 * 2**20
+CPU = torch.device("cpu")
 
 
 class Dictionary:
@@ -58,7 +60,7 @@ class Dictionary:
         self.site_in: Site | None = parts.site_in
         self.site_out: Site | None = parts.site_out
         self.calibration: Calibration | None = None
-        self._W_enc: Tensor | None = None
+        self._W_enc: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._W_dec: Tensor | None = None
 
     @property
@@ -95,32 +97,31 @@ class Dictionary:
         """
         return self._known(self.site_out)
 
-    def encode(self, x: Float[Tensor, "*tokens d_in"], *, budget: int = BUDGET) -> Codes:
-        """Activations of all features, in float32.
+    def encode(
+        self, x: Float[Tensor, "*tokens d_in"], *, dtype: torch.dtype = torch.float32, budget: int = BUDGET
+    ) -> Codes:
+        """Activations of all features. They carry no gradient; those of `encode_features` do.
 
         Args:
             x: Activations at the dictionary's site.
+            dtype: Type in which they are multiplied with the encoder. `torch.bfloat16` is faster where there is
+                hardware for it, and coarse: values to 8 bits, and features that are only just active come and go.
             budget: Bytes of dense pre-activations that may be held at once. Fewer is slower.
 
         Raises:
-            DictionaryError: The dictionary can only be written, having no encoder.
+            DictionaryError: The dictionary can only be written, having no encoder; or the type is another.
             VectorError: `x` has another width.
         """
-        encoder = self.encoder().to(x.device)
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise DictionaryError(f"Features cannot be encoded in {dtype}. Choose torch.float32 or torch.bfloat16.")
+        encoder = self.encoder(device=x.device, dtype=dtype)
         flat, scale, shift = encoder.normalise(self._flat(x))
-        step = max(1, budget // (4 * self.n_features))
-        starts, features, values = [torch.zeros(1, dtype=torch.long, device=flat.device)], [], []
-        for start in range(0, len(flat), step):
-            active = encoder.activate(flat[start : start + step])
-            tokens, found = active.nonzero(as_tuple=True)
-            starts.append(torch.bincount(tokens, minlength=len(active)).cumsum(0) + starts[-1][-1])
-            features.append(found.int())
-            values.append(active[tokens, found])
+        starts, features, values = encoder.active(flat, budget)
         return Codes(
             shape=(*x.shape[:-1], self.n_features),
-            starts=torch.cat(starts),
-            features=torch.cat(features) if features else torch.empty(0, dtype=torch.int, device=flat.device),
-            values=torch.cat(values) if values else torch.empty(0, device=flat.device),
+            starts=starts,
+            features=features,
+            values=values,
             scale=scale,
             shift=shift,
             skipped=None if self.parts.W_skip is None else flat @ self.parts.W_skip.to(flat),
@@ -136,11 +137,22 @@ class Dictionary:
             DictionaryError: The dictionary has no encoder.
             VectorError: `x` has another width.
         """
-        encoder = self.encoder([self._checked(index) for index in features]).to(x.device)
+        encoder = self.encoder([self._checked(index) for index in features], device=x.device)
         return encoder(self._flat(x)).reshape(*x.shape[:-1], len(features))
 
-    def encoder(self, features: Sequence[int] | None = None) -> Encoder:
-        """The encoder, for all features or for a few.
+    def encoder(
+        self,
+        features: Sequence[int] | None = None,
+        *,
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
+    ) -> Encoder:
+        """The encoder, for all features or for a few, on a device.
+
+        Args:
+            features: Which; all without them.
+            device: Where its weights are to be. Whole matrices stay there for the next time.
+            dtype: Type of its matrix.
 
         Raises:
             DictionaryError: The dictionary has none.
@@ -150,18 +162,18 @@ class Dictionary:
             raise DictionaryError(f"{self.name} has no encoder: its features can be written but not read.")
         few = features is not None and parts.activation.local
         if few:
-            W_enc = parts.W_enc.columns(list(features))
+            W_enc = parts.W_enc.columns(list(features)).to(device, dtype)
         else:
-            if self._W_enc is None:
-                self._W_enc = parts.W_enc.whole()
-            W_enc = self._W_enc
+            if (device, dtype) not in self._W_enc:
+                self._W_enc[device, dtype] = parts.W_enc.whole().to(device, dtype)
+            W_enc = self._W_enc[device, dtype]
         bias = torch.zeros(self.n_features) if parts.b_enc is None else parts.b_enc
         return Encoder(
             W_enc=W_enc,
-            b_enc=bias[list(features)] if few else bias,
-            activation=parts.activation,
+            b_enc=(bias[list(features)] if few else bias).to(device),
+            activation=parts.activation.to(device),
             features=slice(None) if features is None else list(features),
-            b_pre=parts.b_pre,
+            b_pre=None if parts.b_pre is None else parts.b_pre.to(device),
             normalisation=parts.normalisation,
             centred=parts.centred,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from steerkit.dictionaries.activations import Activation
@@ -23,6 +23,7 @@ class Encoder:
 
     Attributes:
         W_enc: (d_in, k) the encoder's columns that are needed: those of `features`, or all where features are ranked.
+            Products with it are made in its type.
         b_enc: (k,) their biases.
         activation: The dictionary's activation function.
         features: Which features are given out; a slice for all.
@@ -47,6 +48,35 @@ class Encoder:
         """Activations of the features, of activations that are normalised already."""
         x = x if self.b_pre is None else x - self.b_pre
         return self.activation(x @ self.W_enc + self.b_enc, self.features)
+
+    def active(
+        self, x: Float[Tensor, "n_tokens d_in"], budget: int
+    ) -> tuple[Int[Tensor, " n_tokens_plus_1"], Int[Tensor, " n_active"], Float[Tensor, " n_active"]]:
+        """Activations other than 0 of all features, of activations that are normalised already.
+
+        Args:
+            x: Activations of the model.
+            budget: Bytes of dense pre-activations that may be held at once.
+
+        Returns:
+            Where each token's entries begin, their features, and their values: see `Codes`.
+        """
+        dtype, n_features = self.W_enc.dtype, self.W_enc.shape[1]
+        step = max(1, budget // (n_features * dtype.itemsize))
+        bias = self.b_enc.to(dtype)
+        # one buffer for all chunks: memory that is new to the process costs a tenth of the product's time
+        held = torch.empty(min(step, len(x)), n_features, dtype=dtype, device=x.device)
+        counts, features, values = [torch.zeros(1, dtype=torch.long, device=x.device)], [], []
+        for chunk in x.detach().split(step):
+            centred = chunk if self.b_pre is None else chunk - self.b_pre
+            p = torch.addmm(bias, centred.to(dtype), self.W_enc, out=held[: len(chunk)])
+            tokens, found = self.activation.active(p)
+            value = self.activation.values(p[tokens, found].float(), found)
+            left = value != 0
+            counts.append(tokens[left].bincount(minlength=len(chunk)))
+            features.append(found[left].int())
+            values.append(value[left])
+        return torch.cat(counts).cumsum(0), torch.cat(features), torch.cat(values)
 
     def normalise(
         self, x: Float[Tensor, "*tokens d_in"]
