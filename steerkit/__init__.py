@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steerkit import errors, learn
+    from steerkit import embeddings, errors, learn
+    from steerkit.align import Alignment, References
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
+    "Alignment": "align",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
@@ -36,6 +38,7 @@ _HOMES = {
     "Plan": "edits",
     "Prompt": "tokens",
     "Reading": "reading",
+    "References": "align",
     "Run": "runs",
     "Site": "sites",
     "Step": "streams",
@@ -47,9 +50,10 @@ _HOMES = {
     "load": "model",
     "load_dictionary": "dictionaries.load",
 }
-_MODULES = {"catalog": "dictionaries.catalog", "errors": "errors", "learn": "learn"}
+_MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
+    "Alignment",
     "Calibration",
     "Codes",
     "Comparison",
@@ -60,6 +64,7 @@ __all__ = [
     "Plan",
     "Prompt",
     "Reading",
+    "References",
     "Run",
     "Site",
     "Step",
@@ -69,6 +74,7 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "embeddings",
     "errors",
     "learn",
     "load",

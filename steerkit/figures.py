@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +42,21 @@ def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repeti
     right.set_ylabel("share")
     right.set_ylim(0, 1)
     axes.legend(handles=lines, frameon=False, fontsize=8)
+    return figure
+
+
+def spread(values: Sequence[float], marked: Mapping[str, float], unit: str, what: str) -> Figure:
+    """How many of a thing have which value, with some of them by name."""
+    figure, axes = _figure(width=5.5, height=3.2)
+    axes.hist(values, bins=50, color="#1864ab", log=True)
+    for name, value in marked.items():
+        shown = _drawable(name).replace("$", r"\$")
+        axes.axvline(value, color="#d9480f", linewidth=0.8)
+        axes.annotate(
+            shown, (value, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=7
+        )
+    axes.set_xlabel(unit)
+    axes.set_ylabel(f"{what} (logarithmic)")
     return figure
 
 

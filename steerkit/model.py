@@ -115,6 +115,11 @@ class Model:
         return self._runner.sites.n_layers
 
     @property
+    def context(self) -> int | None:
+        """Most tokens of a text; None where the model has no limit."""
+        return self._runner.context
+
+    @property
     def n_parameters(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self._runner.module.parameters())

@@ -18,6 +18,9 @@ STYLE = """<style>
 .sk-page .sk-token{border-radius:3px;padding:1px 0}
 .sk-page .sk-differs{text-decoration:underline dotted;text-underline-offset:4px}
 .sk-page .sk-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:20px}
+.sk-page table{border-collapse:collapse;font-size:13px}
+.sk-page th,.sk-page td{padding:2px 14px 2px 0;text-align:left;font-variant-numeric:tabular-nums}
+.sk-page th{font-weight:600;opacity:.72}
 .sk-page .sk-note{font-size:12.5px;opacity:.72;font-variant-numeric:tabular-nums;margin:.5em 0}
 </style>"""
 
@@ -45,6 +48,13 @@ def heading(text: str) -> str:
 def note(text: str) -> str:
     """A line of small print."""
     return f'<p class="sk-note">{escape(text)}</p>'
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text under names."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def columns(*parts: str) -> str:

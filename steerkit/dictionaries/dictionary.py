@@ -228,7 +228,7 @@ class Dictionary:
             by_meaning: Compare meanings instead; needs the package sentence-transformers.
 
         Raises:
-            DictionaryError: Search by meaning is not to be had.
+            ModelError: Search by meaning is not to be had.
         """
         return [Feature(self, match.feature) for match in self.labels.search(text, limit, by_meaning=by_meaning)]
 

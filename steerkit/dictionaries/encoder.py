@@ -45,8 +45,11 @@ class Encoder:
 
     def activate(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens n"]:
         """Activations of the features, of activations that are normalised already."""
-        x = x if self.b_pre is None else x - self.b_pre
-        return self.activation(x @ self.W_enc + self.b_enc, self.features)
+        return self.activation(self.preactivations(x), self.features)
+
+    def preactivations(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens k"]:
+        """What the activation function is run on, of activations that are normalised already."""
+        return (x if self.b_pre is None else x - self.b_pre) @ self.W_enc + self.b_enc
 
     def normalise(
         self, x: Float[Tensor, "*tokens d_in"]

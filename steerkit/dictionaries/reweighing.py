@@ -1,0 +1,134 @@
+"""Re-weighing a whole dictionary: every feature by a score, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from steerkit.dictionaries.reconstruction import Reconstruction, in_parts
+from steerkit.edits import Steerable
+from steerkit.errors import VectorError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.sites import Site
+
+HOW = ("swap", "weight")
+
+
+@dataclass(eq=False)
+class Reweighed:
+    """From an activation to what re-weighing its features changes, as tensors and nothing else.
+
+    Attributes:
+        reconstruction: The dictionary.
+        scores: (n_features,) what each feature's pre-activation is multiplied by.
+        how: `weight`: features take the activations that come of it. `swap`: those that are active then take their
+            activations without scores.
+        as_published: Make the whole activation anew, in place of the difference; for `weight` undo a normalisation by
+            the mean score and its square, as the published code does.
+        followed: Features whose change is handed out, as edits of theirs act on it.
+    """
+
+    reconstruction: Reconstruction
+    scores: Float[Tensor, " n_features"]
+    how: str
+    as_published: bool
+    followed: tuple[int, ...] = ()
+
+    def __call__(
+        self, x: Float[Tensor, "*tokens d_in"]
+    ) -> tuple[Float[Tensor, "*tokens d_out"], Float[Tensor, "*tokens followed"]]:
+        """What is to be added to the activation where it is written (as published: what replaces it), in float32.
+
+        And by how much the activations of the features that are followed change.
+        """
+        encoder, W_dec = self.reconstruction.encoder, self.reconstruction.W_dec
+        normalised, scale, shift = encoder.normalise(x)
+
+        def written(part: Tensor) -> Tensor:
+            before, after = self.codes(part)
+            codes = after if self.as_published else after - before
+            return torch.cat([codes @ W_dec, (after - before)[:, list(self.followed)]], dim=-1)
+
+        both = in_parts(written, normalised, len(W_dec))
+        value, moved = both.split([W_dec.shape[1], len(self.followed)], dim=-1)
+        if not self.as_published:
+            return (value if scale is None else value * scale), moved
+        if self.how == "weight":
+            mean = self.scores.double().mean().float()
+            scale, shift = (None if undone is None else by for undone, by in ((scale, mean**2), (shift, mean)))
+        return self.reconstruction.finish(value, x, normalised, scale, shift), moved
+
+    def codes(
+        self, normalised: Float[Tensor, "*tokens d_in"]
+    ) -> tuple[Float[Tensor, "*tokens n_features"], Float[Tensor, "*tokens n_features"]]:
+        """Activations of all features, before and after."""
+        encoder = self.reconstruction.encoder
+        p, activation = encoder.preactivations(normalised), encoder.activation
+        before, weighted = activation(p, slice(None)), activation.weighted(p, self.scores)
+        return before, weighted if self.how == "weight" else torch.where(weighted != 0, activation.unselected(p), 0.0)
+
+    def to(self, device: torch.device) -> Reweighed:
+        """The same on a device."""
+        if self.scores.device == device:
+            return self
+        return replace(self, reconstruction=self.reconstruction.to(device), scores=self.scores.to(device))
+
+
+class Reweighing(Steerable):
+    """What re-weighing all features of a dictionary changes, as a target of edits: another direction at every token.
+
+    An activation as it stands has none of it, so its coefficient is 0: `add(1)` writes it once, `add(0)` leaves the
+    activation bit for bit as it is. What the dictionary does not explain stays, unless as published.
+
+    Attributes:
+        dictionary: The dictionary.
+        scores: (n_features,) a score each.
+        how: `swap` or `weight`; see `Reweighed`.
+        by: Name of the scores, shown to people.
+        as_published: See `Reweighed`.
+    """
+
+    def __init__(
+        self, dictionary: Dictionary, scores: Float[Tensor, " n_features"], how: str, by: str, *, as_published: bool
+    ) -> None:
+        self.dictionary, self.scores, self.how, self.by = dictionary, scores, how, by
+        self.as_published = as_published
+
+    @property
+    def label(self) -> str:
+        """Name shown to people."""
+        return f"{self.how} by {self.by}{' (as published)' if self.as_published else ''}"
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where it is written, as edits want it."""
+        return (self.dictionary.writes_at(),)
+
+    def direction(self, site: Site) -> Float[Tensor, " width"]:
+        """None that could be told beforehand.
+
+        Raises:
+            VectorError: Always.
+        """
+        raise VectorError(f"{self.label!r} has another direction at every token, so it has none at '{site}'.")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Reweighing)
+            and other.dictionary is self.dictionary
+            and (other.label, other.how) == (self.label, self.how)
+            and torch.equal(other.scores, self.scores)
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.dictionary), self.label))
+
+    def __repr__(self) -> str:
+        return f"Reweighing({self.label!r}, {self.dictionary.name!r})"
