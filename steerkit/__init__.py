@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.dictionaries.feature import Feature
     from steerkit.dictionaries.load import load_dictionary
+    from steerkit.dictionaries.self_test import SelfTest
     from steerkit.edits import Edit, Plan, Where
     from steerkit.model import Model, load
     from steerkit.reading import Reading
@@ -37,6 +38,7 @@ _HOMES = {
     "Prompt": "tokens",
     "Reading": "reading",
     "Run": "runs",
+    "SelfTest": "dictionaries.self_test",
     "Site": "sites",
     "Step": "streams",
     "Stream": "streams",
@@ -61,6 +63,7 @@ __all__ = [
     "Prompt",
     "Reading",
     "Run",
+    "SelfTest",
     "Site",
     "Step",
     "Stream",
