@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.dictionaries.feature import Feature
     from steerkit.dictionaries.load import load_dictionary
+    from steerkit.dictionaries.self_test import SelfTest
     from steerkit.edits import Edit, Plan, Where
     from steerkit.model import Model, load
     from steerkit.reading import Reading
@@ -40,6 +41,7 @@ _HOMES = {
     "Reading": "reading",
     "References": "align",
     "Run": "runs",
+    "SelfTest": "dictionaries.self_test",
     "Site": "sites",
     "Step": "streams",
     "Stream": "streams",
@@ -66,6 +68,7 @@ __all__ = [
     "Reading",
     "References",
     "Run",
+    "SelfTest",
     "Site",
     "Step",
     "Stream",

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from steerkit.dictionaries.feature import Feature
+from steerkit.dictionaries.reconstruction import ErrorTerm
 from steerkit.edits import Edit, Plan, Target
 from steerkit.errors import EditError, VectorError
 from steerkit.program import Column, Group, Program, Read, SiteProgram, Stop
 from steerkit.sites import Site, SiteMap
+from steerkit.whole import Whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.dictionaries.encoder import Encoder
+    from steerkit.dictionaries.reconstruction import Reconstruction
 
 # Cosine Gram matrices with a smaller eigenvalue count as linearly dependent: float32 cannot tell them apart.
 DEPENDENT = 1e-6
@@ -37,6 +41,11 @@ class _Entry:
     @property
     def dictionary(self) -> Dictionary | None:
         return self.edit.target.dictionary if isinstance(self.edit.target, Feature) else None
+
+    @property
+    def kin(self) -> object:
+        """What it shares its group with: vectors go together, features of one dictionary, an error term alone."""
+        return self.edit.target if isinstance(self.edit.target, ErrorTerm) else self.dictionary
 
 
 def compile_plan(
@@ -77,20 +86,23 @@ def compile_plan(
         for index, edit in enumerate([*plan, *readers])
         for site in edit.target.sites
     ]
-    order = {id(dictionary): rank for rank, dictionary in enumerate(entry.dictionary for entry in entries)}
-    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.dictionary)]))
+    order = {id(kin): rank for rank, kin in enumerate(entry.kin for entry in entries)}
+    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.kin)]))
 
     stops = _Stops(site_map)
     start = 0
     for (site, _), here in groupby(entries, lambda entry: (entry.site, entry.reads_only)):
         program = SiteProgram(site_map.locate(site))
         stops.at(site).sites.append(program)
-        for _, members in groupby(here, lambda entry: id(entry.dictionary)):
-            group, source = _group(list(members), start, strengths, site_map, model)
+        for _, kin in groupby(here, lambda entry: id(entry.kin)):
+            members = list(kin)
+            make = _whole if isinstance(members[0].edit.target, ErrorTerm) else _group
+            group, source = make(members, start, strengths, site_map, model)
             program.groups.append(group)
             if source is not None:
-                stops.at(source.site).reads.append(Read(group.elsewhere, source.encoder, site_map.locate(source.site)))
+                stops.at(source.site).reads.append(Read(start, source.reader, site_map.locate(source.site)))
             start = group.columns.stop
+        _refuse_two_wholes(program, [entry.edit for entry in entries])
     for site in map(site_map.check, capture):
         stops.at(site).captured.append((site, site_map.locate(site)))
     edits = [entry.edit for entry in entries]
@@ -130,7 +142,7 @@ class _Source:
     """Another site at which features are read."""
 
     site: Site
-    encoder: object
+    reader: Encoder | Reconstruction
 
 
 def _group(
@@ -171,13 +183,45 @@ def _group(
     return group, _Source(site_map.check(dictionary.reads_at()), encoder)
 
 
-def _direction(edit: Edit, site: Site, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
-    direction, width = edit.target.direction(site), site_map.width(model, site)
-    if len(direction) != width:
-        raise VectorError(
-            f"The vector {edit.target.label!r} is {len(direction)} wide at '{site}', "
-            f"where {site_map.name} has {width}. It was made for another model or another kind of site."
+def _whole(
+    members: list[_Entry], start: int, strengths: Sequence[Sequence[float]], site_map: SiteMap, model: torch.nn.Module
+) -> tuple[Whole, _Source | None]:
+    (entry, *others), edit, target = members, members[0].edit, cast("ErrorTerm", members[0].edit.target)
+    if others or edit.unit != "raw":
+        raise EditError(
+            f"'{edit}': an error term takes one edit, in the unit 'raw', such as error_term.ablate() or .scale(0.5)."
         )
+    reconstruction = target.reconstruction
+    _check_width(target.label, len(reconstruction.b_dec), entry.site, site_map, model)
+    # its coefficient is 1 as it stands
+    added = {"add": lambda s: s, "set": lambda s: s - 1, "scale": lambda s: s - 1, "ablate": lambda _: -1.0}
+    factor = torch.tensor([added[edit.operator](row[entry.index]) for row in strengths])
+    whole = Whole(slice(start, start + 1), reconstruction, factor)
+    if target.site_in == target.site_out:
+        return whole, None
+    whole.elsewhere = start
+    return whole, _Source(site_map.check(target.site_in), reconstruction)
+
+
+def _refuse_two_wholes(program: SiteProgram, edits: list[Edit]) -> None:
+    wholes = [group for group in program.groups if isinstance(group, Whole)]
+    if len(wholes) > 1:
+        named = "; ".join(str(edits[whole.columns.start]) for whole in wholes)
+        raise EditError(f"A site takes the error term of one dictionary; here are {named}. Keep one of them.")
+
+
+def _check_width(label: str, width: int, site: Site, site_map: SiteMap, model: torch.nn.Module) -> None:
+    needed = site_map.width(model, site)
+    if width != needed:
+        raise VectorError(
+            f"The vector {label!r} is {width} wide at '{site}', where {site_map.name} has {needed}. "
+            "It was made for another model or another kind of site."
+        )
+
+
+def _direction(edit: Edit, site: Site, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
+    direction = edit.target.direction(site)
+    _check_width(edit.target.label, len(direction), site, site_map, model)
     if not direction.any() and (edit.operator != "add" or edit.unit != "raw"):
         raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")
     return direction

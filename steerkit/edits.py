@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from steerkit.errors import EditError
+from steerkit.top_tokens import TopTokens, top_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from steerkit.model import Model
     from steerkit.sites import Site
 
 OPERATORS = ("add", "set", "scale", "ablate")
@@ -116,7 +118,7 @@ class Edit:
 
 
 class Steerable:
-    """The verbs of a `Target`: each makes an edit of it."""
+    """The verbs of a `Target`."""
 
     def add(self: Target, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
         """Edit: add `strength` to the coefficient."""
@@ -133,6 +135,23 @@ class Steerable:
     def ablate(self: Target, where: Where = EVERYWHERE) -> Edit:
         """Edit: make the coefficient 0, taking what is there out of the activation."""
         return Edit(self, "ablate", where=where)
+
+    def top_tokens(self: Target, model: Model, k: int = 10, site: str | Site | None = None) -> TopTokens:
+        """The tokens whose logits one of its direction raises and lowers most, past all later layers.
+
+        `W_U (γ ⊙ u)` with the final norm's gain γ, the norm's denominator held; see `steerkit.top_tokens`.
+
+        Args:
+            model: The model.
+            k: How many of each.
+            site: Needed where it is written at several.
+
+        Raises:
+            SiteError: It is written at several sites and none is named, or not into the residual stream.
+            VectorError: It is of another width than the model's residual stream.
+            ModelError: The model's final norm is not known.
+        """
+        return top_tokens(self, model, k, site)
 
 
 EditsLike: TypeAlias = "Plan | Edit | Iterable[Edit]"

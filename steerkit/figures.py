@@ -60,6 +60,18 @@ def spread(values: Sequence[float], marked: Mapping[str, float], unit: str, what
     return figure
 
 
+def bars(labels: Sequence[str], values: Sequence[float], unit: str, marked: int | None = None) -> Figure:
+    """A horizontal bar for each label, from top to bottom; one may be marked."""
+    figure, axes = _figure(width=5, height=0.8 + 0.24 * len(labels))
+    colours = ["#d9480f" if i == marked else "#1864ab" for i in range(len(labels))]
+    axes.barh(range(len(labels)), values, color=colours)
+    axes.set_yticks(range(len(labels)), [_drawable(label).replace("$", r"\$") for label in labels], fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color="grey", linewidth=0.6)
+    axes.set_xlabel(unit)
+    return figure
+
+
 def _drawable(token: str) -> str:
     """The token with a box for every character that the font in use cannot draw."""
     from matplotlib import rcParams

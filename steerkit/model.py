@@ -14,13 +14,14 @@ from steerkit import loading
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, EditsLike, Plan, Target, as_strength
 from steerkit.engines import tracing
-from steerkit.errors import EditError, ModelError, PromptError, SettingError
+from steerkit.errors import EditError, ModelError, PromptError, SettingError, VectorError
 from steerkit.reading import Reading
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.tokens import Prompt, PromptLike, encode, encode_all
+from steerkit.top_tokens import logit_effects
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -240,6 +241,22 @@ class Model:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
         program, last = self._runner.compile(Plan(edits)), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
+
+    def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
+        """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.
+
+        Raises:
+            VectorError: It is of another width than the residual stream.
+            ModelError: What stands between the stream and the logits is not known.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("logit_effects")
+        if direction.shape != (self.d_model,):
+            raise VectorError(
+                f"The direction has the shape {tuple(direction.shape)}; the residual stream of {self.name} is "
+                f"{self.d_model} wide."
+            )
+        return logit_effects(self._runner.module, self._runner.sites.family, direction)
 
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.

@@ -18,9 +18,9 @@ STYLE = """<style>
 .sk-page .sk-token{border-radius:3px;padding:1px 0}
 .sk-page .sk-differs{text-decoration:underline dotted;text-underline-offset:4px}
 .sk-page .sk-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:20px}
-.sk-page table{border-collapse:collapse;font-size:13px}
-.sk-page th,.sk-page td{padding:2px 14px 2px 0;text-align:left;font-variant-numeric:tabular-nums}
-.sk-page th{font-weight:600;opacity:.72}
+.sk-page .sk-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
+.sk-page .sk-table th,.sk-page .sk-table td{text-align:left;padding:2px 14px 2px 0;white-space:pre-wrap}
+.sk-page .sk-table th{font-weight:600;opacity:.72}
 .sk-page .sk-note{font-size:12.5px;opacity:.72;font-variant-numeric:tabular-nums;margin:.5em 0}
 </style>"""
 
@@ -50,11 +50,11 @@ def note(text: str) -> str:
     return f'<p class="sk-note">{escape(text)}</p>'
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text under names."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table class="sk-table"><tr>{first}</tr>{body}</table>'
 
 
 def columns(*parts: str) -> str:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit.dictionaries.encoder import Encoder
+from steerkit.dictionaries.reconstruction import Reconstruction
 from steerkit.sites import Location, Site
+from steerkit.whole import Whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -92,22 +94,30 @@ class SiteProgram:
     """
 
     location: Location
-    groups: list[Group] = field(default_factory=list)
+    groups: list[Group | Whole] = field(default_factory=list)
 
 
 @dataclass
 class Read:
-    """Features that are read at one site and written at another.
+    """Features, or a reconstruction, that are read at one site and written at another.
 
     Attributes:
-        key: Under which their coefficients are kept.
-        encoder: What reads them.
+        key: Under which what is read is kept.
+        reader: What reads it.
         location: Where the site's activation stands.
     """
 
     key: int
-    encoder: Encoder
+    reader: Encoder | Reconstruction
     location: Location
+
+    def __call__(self, x: Float[Tensor, "rows tokens width"]) -> tuple[Tensor, Tensor | None]:
+        """Coefficients and the scale of their tokens; or the reconstruction."""
+        reader = self.reader.to(x.device)
+        if isinstance(reader, Reconstruction):
+            return reader(x), None
+        normalised, scale, _ = reader.normalise(x)
+        return reader.activate(normalised), scale
 
 
 @dataclass
@@ -203,7 +213,7 @@ def _reachable(program: Program, ids: Tensor) -> Tensor:
 
 
 def change(
-    group: Group,
+    group: Group | Whole,
     x: Float[Tensor, "rows tokens width"],
     acts: Bool[Tensor, "rows tokens edits"],
     elsewhere: Mapping[int, tuple[Tensor, Tensor | None]] = MappingProxyType({}),
@@ -214,11 +224,13 @@ def change(
         group: The edits.
         x: The incoming activation, in float32.
         acts: The tokens on which each of them acts.
-        elsewhere: By key, coefficients that were read at another site, and the scale of their tokens.
+        elsewhere: By key, what was read at another site; see `Read`.
 
     Returns:
         The difference, exactly 0 where no edit acts or each is at its identity, and the coefficients as read.
     """
+    if isinstance(group, Whole):
+        return group.change(x, acts, elsewhere)
     scale = None  # of the token, by which a normalising dictionary multiplies what it writes
     if group.readers is not None:
         coefficients = x @ group.readers.T

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit.dictionaries.texts import as_trained
+
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Float, Int
@@ -82,7 +84,7 @@ def calibrate(
     Args:
         dictionary: The dictionary.
         model: The model that it belongs to.
-        texts: Texts, token ids or chat messages.
+        texts: Texts, token ids or chat messages; for a dictionary of chats, a text becomes a user's message.
         batch_size: Texts a forward pass.
 
     Raises:
@@ -95,7 +97,8 @@ def calibrate(
     places = torch.zeros(2, n, CONTEXTS, dtype=torch.long)
     prompts: list[Prompt] = []
     digest, norms, n_tokens = hashlib.sha256(), 0.0, 0
-    for prompt, activations in model.activations(texts, [site], batch_size=batch_size):
+    wanted = as_trained(model, texts, chat=dictionary.parts.chat)
+    for prompt, activations in model.activations(wanted, [site], batch_size=batch_size):
         plain = [i for i, special in enumerate(prompt.special) if not special]
         x = activations[site][plain]
         codes = dictionary.encode(x)

@@ -14,6 +14,8 @@ from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
 from steerkit.dictionaries.parts import Parts
+from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
+from steerkit.dictionaries.self_test import SelfTest, self_test
 from steerkit.errors import DictionaryError, FeatureError, VectorError
 
 if TYPE_CHECKING:
@@ -168,9 +170,7 @@ class Dictionary:
 
     def decode(self, codes: Codes) -> Float[Tensor, "*tokens d_out"]:
         """What the active features make together."""
-        if self._W_dec is None:
-            self._W_dec = self.parts.W_dec.whole()
-        W_dec = self._W_dec.to(codes.values.device)
+        W_dec = self._decoder().to(codes.values.device)
         summed = torch.nn.functional.embedding_bag(
             codes.features.long(),
             W_dec,
@@ -187,6 +187,28 @@ class Dictionary:
         if codes.shift is not None:
             made = made + codes.shift
         return made.reshape(*codes.shape[:-1], self.d_out)
+
+    @property
+    def error_term(self) -> ErrorTerm:
+        """What the dictionary does not explain, as a target of edits: `ablate()` leaves the reconstruction alone.
+
+        Raises:
+            DictionaryError: The dictionary has no encoder, does not say where it belongs, or does not reconstruct.
+        """
+        parts = self.parts
+        if not parts.reconstructs:
+            raise DictionaryError(
+                f"The features of {self.name} are directions of their own (supervised, or a selection) and do not make "
+                "up the activation together, so there is no error term, and nothing for self_test to compare."
+            )
+        reconstruction = Reconstruction(
+            b_dec=parts.b_dec,
+            encoder=self.encoder(),
+            W_dec=self._decoder(),
+            W_skip=parts.W_skip,
+            keeps_mean=parts.centred and self.reads_at() == self.writes_at(),
+        )
+        return ErrorTerm(reconstruction, f"error of {self.name}", self.reads_at(), self.writes_at())
 
     def __getitem__(self, feature: int | str) -> Feature:
         """A feature by index, or by label where one alone bears it.
@@ -246,6 +268,20 @@ class Dictionary:
         self.calibration = calibrate(self, model, texts, batch_size=batch_size)
         return self.calibration
 
+    def self_test(self, model: Model, texts: Sequence[PromptLike]) -> SelfTest:
+        """Test whether the dictionary belongs to a model and a site: how well it explains the activations there.
+
+        A few hundred tokens are enough. Every layer is encoded, to see whether another would fit better.
+
+        Raises:
+            SteerkitError: A text or the dictionary does not fit the model.
+
+        Example:
+            >>> features.self_test(model, texts).passed  # doctest: +SKIP
+            True
+        """
+        return self_test(self, model, texts)
+
     def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.
 
@@ -253,17 +289,19 @@ class Dictionary:
             FeatureError: An index is out of range.
         """
         index = self._checked(feature if isinstance(feature, int) else feature.index)
-        if self._W_dec is None:
-            self._W_dec = self.parts.W_dec.whole()
-        cosines = torch.nn.functional.normalize(self._W_dec, dim=-1) @ torch.nn.functional.normalize(
-            self._W_dec[index], dim=-1
-        )
+        rows = torch.nn.functional.normalize(self._decoder(), dim=-1)
+        cosines = rows @ rows[index]
         cosines[index] = -torch.inf
         return [Feature(self, i) for i in cosines.topk(min(limit, self.n_features - 1)).indices.tolist()]
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"
         return f"Dictionary({self.name!r}, {self.n_features} features at {where}, {self.parts.format})"
+
+    def _decoder(self) -> Float[Tensor, "n_features d_out"]:
+        if self._W_dec is None:
+            self._W_dec = self.parts.W_dec.whole()
+        return self._W_dec
 
     def _known(self, site: Site | None) -> Site:
         if site is None:

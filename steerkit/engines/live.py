@@ -112,9 +112,7 @@ class Live:
                 delta = delta * self._norm(lm, site.location)[0]
             hidden = (stands + delta).to(hidden.dtype)
         for read in stop.reads:
-            encoder = read.encoder.to(hidden.device)
-            x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
-            self._elsewhere[read.key] = (encoder.activate(x), scale)
+            self._elsewhere[read.key] = read(self._seen_from(lm, read.location, hidden.float(), kept))
         for captured, location in stop.captured:
             shown = hidden[:, -1:] if self.only_last else hidden
             self.captured[str(captured)] = self._seen_from(lm, location, shown.float(), kept)
