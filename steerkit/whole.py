@@ -1,14 +1,17 @@
-"""The one edit whose direction is made of the activation: of the error term of a whole dictionary."""
+"""Edits of a whole dictionary at one site, as tensors, and of its features inside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 
 from steerkit.dictionaries.reconstruction import Reconstruction
+from steerkit.dictionaries.reweighing import Reweighed
+from steerkit.group import Change, Group
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -17,37 +20,67 @@ if TYPE_CHECKING:
 
 @dataclass
 class Whole:
-    """An edit of the error term `x - reconstruction(x)`, whose coefficient is 1 as it comes in. At most one a site.
+    """Edits of one dictionary as a whole, at most one of them in a row of the batch; and of its features inside.
 
     Attributes:
-        columns: The program's column that it is.
-        reconstruction: What makes the error term.
-        factor: (rows,) the operator as what is added to the coefficient.
-        elsewhere: For transcoders, the key under which the reconstruction lies, made where it is read.
+        columns: The program's columns that they are: the whole's edits, then those of its features.
+        readers: For each edit of the whole, what its direction is made with.
+        standing: The coefficient of each in an activation as it comes in.
+        amounts: (rows, wholes) how much of its direction each writes.
+        passing: Which of them are taken out of the stream again above.
+        inside: The edits of features, if any.
+        elsewhere: For transcoders, the keys under which lies what was read.
     """
 
     columns: slice
-    reconstruction: Reconstruction
-    factor: Float[Tensor, " rows"]
-    elsewhere: int | None = None
+    readers: list[Reconstruction | Reweighed]
+    standing: list[float]
+    amounts: Float[Tensor, "rows wholes"]
+    passing: list[bool]
+    inside: Group | None = None
+    elsewhere: list[int] | None = None
 
     @property
-    def directions(self) -> Float[Tensor, "1 width"]:
-        """What tells it from another: the bias of its reconstruction."""
-        return self.reconstruction.b_dec[None]
+    def directions(self) -> Float[Tensor, "edits width"]:
+        """What tells them from others: the biases of the dictionaries, and the features' directions."""
+        biases = [getattr(reader, "reconstruction", reader).b_dec for reader in self.readers]
+        return torch.cat([torch.stack(biases), *([] if self.inside is None else [self.inside.directions])])
 
     def to(self, device: torch.device) -> None:
         """Move every tensor to a device, in place."""
-        self.reconstruction, self.factor = self.reconstruction.to(device), self.factor.to(device)
+        self.readers, self.amounts = [reader.to(device) for reader in self.readers], self.amounts.to(device)
+        if self.inside is not None:
+            self.inside.to(device)
 
     def change(
         self,
         x: Float[Tensor, "rows tokens width"],
-        acts: Bool[Tensor, "rows tokens 1"],
-        elsewhere: Mapping[int, tuple[Tensor, Tensor | None]],
-    ) -> tuple[Float[Tensor, "rows tokens width"], Float[Tensor, "rows tokens 1"]]:
-        """What the edit adds to a site's activation, and the coefficient; see `program.change`."""
-        made = self.reconstruction(x) if self.elsewhere is None else elsewhere[self.elsewhere][0]
-        amounts = torch.where(acts, self.factor[:, None, None], 0.0)
-        # not 0 * error, which is NaN where a normalising dictionary meets an activation without length
-        return torch.where(amounts != 0, amounts * (x - made), 0.0), torch.ones_like(amounts)
+        acts: Bool[Tensor, "rows tokens edits"],
+        fade: Float[Tensor, "rows tokens edits"] | None = None,
+        elsewhere: Mapping[int, tuple[Tensor, Tensor | None]] = MappingProxyType({}),
+    ) -> Change:
+        """What the edits add to a site's activation; see `Group.change`."""
+        n = len(self.readers)
+        amounts = torch.where(acts[..., :n], self.amounts[:, None], 0.0)
+        if fade is not None:
+            amounts = amounts * fade[..., :n]
+        delta, passing, moved = torch.zeros_like(x), None, None
+        for i, reader in enumerate(self.readers):
+            read, shifted = reader.read(x) if self.elsewhere is None else elsewhere[self.elsewhere[i]]
+            amount = amounts[..., i : i + 1]
+            # not 0 * direction, which is NaN where a normalising dictionary meets an activation without length
+            part = torch.where(amount != 0, amount * reader.direction(read, x), 0.0)
+            delta = delta + part
+            if self.passing[i]:
+                passing = part if passing is None else passing + part
+            if shifted is not None:
+                shifted = torch.where(amount != 0, amount * shifted, 0.0)
+                moved = shifted if moved is None else moved + shifted
+        coefficients = torch.tensor(self.standing, device=x.device).expand_as(amounts)
+        if self.inside is None:
+            return Change(delta, passing, coefficients)
+        fade = None if fade is None else fade[..., n:]
+        inside = self.inside.change(x, acts[..., n:], fade, elsewhere, moved)
+        if inside.passing is not None:
+            passing = inside.passing if passing is None else passing + inside.passing
+        return Change(delta + inside.delta, passing, torch.cat([coefficients, inside.coefficients], dim=-1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -188,7 +189,7 @@ class Dictionary:
             made = made + codes.shift
         return made.reshape(*codes.shape[:-1], self.d_out)
 
-    @property
+    @cached_property
     def error_term(self) -> ErrorTerm:
         """What the dictionary does not explain, as a target of edits: `ablate()` leaves the reconstruction alone.
 
@@ -208,7 +209,7 @@ class Dictionary:
             W_skip=parts.W_skip,
             keeps_mean=parts.centred and self.reads_at() == self.writes_at(),
         )
-        return ErrorTerm(reconstruction, f"error of {self.name}", self.reads_at(), self.writes_at())
+        return ErrorTerm(reconstruction, f"error of {self.name}", self.reads_at(), self.writes_at(), self)
 
     def __getitem__(self, feature: int | str) -> Feature:
         """A feature by index, or by label where one alone bears it.

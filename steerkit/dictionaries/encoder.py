@@ -41,7 +41,14 @@ class Encoder:
 
     def __call__(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens n"]:
         """Activations of the features."""
-        return self.activate(self.normalise(x)[0])
+        return self.read(x)[0]
+
+    def read(
+        self, x: Float[Tensor, "*tokens d_in"]
+    ) -> tuple[Float[Tensor, "*tokens n"], Float[Tensor, "*tokens 1"] | None]:
+        """Activations of the features, and what the token was divided by before."""
+        normalised, scale, _ = self.normalise(x)
+        return self.activate(normalised), scale
 
     def activate(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens n"]:
         """Activations of the features, of activations that are normalised already."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from typing_extensions import override
 
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.edits import Steerable
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.dictionaries.reweighing import Reweighed
     from steerkit.sites import Site
 
 # Bytes of dense feature activations that are held at once.
@@ -40,13 +43,13 @@ class Reconstruction:
     W_skip: Float[Tensor, "d_in d_out"] | None = None
     keeps_mean: bool = False
 
-    def __call__(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens d_out"]:
-        """The reconstruction, in float32."""
+    def read(self, x: Float[Tensor, "*tokens d_in"]) -> tuple[Float[Tensor, "*tokens d_out"], None]:
+        """The reconstruction, in float32; and that no feature's activation is changed by it."""
         if self.encoder is None or self.W_dec is None:
-            return self.b_dec.expand(*x.shape[:-1], -1)
+            return self.b_dec.expand(*x.shape[:-1], -1), None
         normalised, scale, shift = self.encoder.normalise(x)
         made = in_parts(lambda part: self.encoder.activate(part) @ self.W_dec, normalised, len(self.W_dec))
-        return self.finish(made, x, normalised, scale, shift)
+        return self.finish(made, x, normalised, scale, shift), None
 
     def finish(
         self,
@@ -66,15 +69,18 @@ class Reconstruction:
             y = y + shift
         return y + x.mean(-1, keepdim=True) if self.keeps_mean else y
 
+    def direction(
+        self, read: Float[Tensor, "*tokens d_out"], x: Float[Tensor, "*tokens d_out"]
+    ) -> Float[Tensor, "*tokens d_out"]:
+        """What an edit writes once, where the activation is `x`: the error term."""
+        return x - read
+
     def to(self, device: torch.device) -> Reconstruction:
         """The same on a device."""
         if self.b_dec.device == device:
             return self
-        encoder, W_dec, W_skip = (None if part is None else part.to(device) for part in self._parts())
-        return Reconstruction(self.b_dec.to(device), encoder, W_dec, W_skip, self.keeps_mean)
-
-    def _parts(self) -> tuple[Encoder | None, Tensor | None, Tensor | None]:
-        return self.encoder, self.W_dec, self.W_skip
+        parts = {name: getattr(self, name) for name in ("b_dec", "encoder", "W_dec", "W_skip")}
+        return replace(self, **{name: part if part is None else part.to(device) for name, part in parts.items()})
 
 
 def in_parts(
@@ -85,22 +91,21 @@ def in_parts(
     return torch.cat([make(part) for part in x.flatten(0, -2).split(step)]).unflatten(0, x.shape[:-1])
 
 
-class ErrorTerm(Steerable):
-    """What a reconstruction leaves of an activation: `x - reconstruction(x)`, another direction at every token.
-
-    As an activation stands it is in it once, so its coefficient is 1: `ablate()` puts the reconstruction in the place
-    of the activation, `scale(1)` leaves the activation bit for bit as it is. Edits of features of the same dictionary
-    then act inside the reconstruction, because differences add up.
+class Varying(Steerable):
+    """A target of edits whose direction is another at every token, as a whole dictionary makes it of the activation.
 
     Attributes:
-        reconstruction: The reconstruction.
+        standing: Its coefficient in an activation as it comes in.
+        dictionary: The dictionary; None for a reconstruction of no dictionary.
         label: Name shown to people.
-        site_in: Where the reconstruction reads.
-        site_out: Where it is compared and written.
+        site_in: Where the dictionary reads.
+        site_out: Where it is written.
     """
 
-    def __init__(self, reconstruction: Reconstruction, label: str, site_in: Site, site_out: Site) -> None:
-        self.reconstruction, self.label = reconstruction, label
+    standing: ClassVar[float]
+
+    def __init__(self, dictionary: Dictionary | None, label: str, site_in: Site, site_out: Site) -> None:
+        self.dictionary, self.label = dictionary, label
         self.site_in, self.site_out = site_in, site_out
 
     @property
@@ -116,5 +121,39 @@ class ErrorTerm(Steerable):
         """
         raise VectorError(f"{self.label!r} has another direction at every token, so it has none at '{site}'.")
 
+    if TYPE_CHECKING:
+
+        def reader(self, features: Sequence[int]) -> Reconstruction | Reweighed:
+            """What makes its direction, as tensors; and what it changes the activations of some features by."""
+
     def __repr__(self) -> str:
-        return f"ErrorTerm({self.label!r}, {self.site_out})"
+        return f"{type(self).__name__}({self.label!r}, {self.site_out})"
+
+
+class ErrorTerm(Varying):
+    """What a reconstruction leaves of an activation: `x - reconstruction(x)`.
+
+    As an activation stands it is in it once, so its coefficient is 1: `ablate()` puts the reconstruction in the place
+    of the activation, `scale(1)` leaves the activation bit for bit as it is. Edits of features of the same dictionary
+    then act inside the reconstruction, because differences add up.
+
+    Attributes:
+        reconstruction: The reconstruction.
+    """
+
+    standing = 1.0
+
+    def __init__(
+        self,
+        reconstruction: Reconstruction,
+        label: str,
+        site_in: Site,
+        site_out: Site,
+        dictionary: Dictionary | None = None,
+    ) -> None:
+        super().__init__(dictionary, label, site_in, site_out)
+        self.reconstruction = reconstruction
+
+    @override
+    def reader(self, features: Sequence[int]) -> Reconstruction:
+        return self.reconstruction

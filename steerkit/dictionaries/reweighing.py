@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from typing_extensions import override
 
-from steerkit.dictionaries.reconstruction import Reconstruction, in_parts
-from steerkit.edits import Steerable
-from steerkit.errors import VectorError
+from steerkit.dictionaries.reconstruction import Reconstruction, Varying, in_parts
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
-    from steerkit.sites import Site
 
 HOW = ("swap", "weight")
 
@@ -41,12 +40,12 @@ class Reweighed:
     as_published: bool
     followed: tuple[int, ...] = ()
 
-    def __call__(
+    def read(
         self, x: Float[Tensor, "*tokens d_in"]
     ) -> tuple[Float[Tensor, "*tokens d_out"], Float[Tensor, "*tokens followed"]]:
-        """What is to be added to the activation where it is written (as published: what replaces it), in float32.
+        """What re-weighing changes where the dictionary writes, or as published, what it puts there; in float32.
 
-        And by how much the activations of the features that are followed change.
+        And what the activations of the features that are followed change by.
         """
         encoder, W_dec = self.reconstruction.encoder, self.reconstruction.W_dec
         normalised, scale, shift = encoder.normalise(x)
@@ -74,6 +73,12 @@ class Reweighed:
         before, weighted = activation(p, slice(None)), activation.weighted(p, self.scores)
         return before, weighted if self.how == "weight" else torch.where(weighted != 0, activation.unselected(p), 0.0)
 
+    def direction(
+        self, read: Float[Tensor, "*tokens d_out"], x: Float[Tensor, "*tokens d_out"]
+    ) -> Float[Tensor, "*tokens d_out"]:
+        """What an edit writes once, where the activation is `x`."""
+        return read - x if self.as_published else read
+
     def to(self, device: torch.device) -> Reweighed:
         """The same on a device."""
         if self.scores.device == device:
@@ -81,54 +86,45 @@ class Reweighed:
         return replace(self, reconstruction=self.reconstruction.to(device), scores=self.scores.to(device))
 
 
-class Reweighing(Steerable):
-    """What re-weighing all features of a dictionary changes, as a target of edits: another direction at every token.
+class Reweighing(Varying):
+    """What re-weighing all features of a dictionary changes.
 
     An activation as it stands has none of it, so its coefficient is 0: `add(1)` writes it once, `add(0)` leaves the
-    activation bit for bit as it is. What the dictionary does not explain stays, unless as published.
+    activation bit for bit as it is. What the dictionary does not explain stays, unless as published. Edits of features
+    of the same dictionary act inside: on the activations that re-weighing leaves.
 
-    Attributes:
+    Args:
         dictionary: The dictionary.
         scores: (n_features,) a score each.
         how: `swap` or `weight`; see `Reweighed`.
         by: Name of the scores, shown to people.
         as_published: See `Reweighed`.
+
+    Raises:
+        DictionaryError: The dictionary has no encoder, does not say where it belongs, or does not reconstruct.
     """
+
+    standing = 0.0
 
     def __init__(
         self, dictionary: Dictionary, scores: Float[Tensor, " n_features"], how: str, by: str, *, as_published: bool
     ) -> None:
-        self.dictionary, self.scores, self.how, self.by = dictionary, scores, how, by
-        self.as_published = as_published
+        label = f"{how} by {by}{' (as published)' if as_published else ''}"
+        self._reconstruction = dictionary.error_term.reconstruction
+        super().__init__(dictionary, label, dictionary.reads_at(), dictionary.writes_at())
+        self.scores, self.how, self.by, self.as_published = scores, how, by, as_published
 
-    @property
-    def label(self) -> str:
-        """Name shown to people."""
-        return f"{self.how} by {self.by}{' (as published)' if self.as_published else ''}"
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Where it is written, as edits want it."""
-        return (self.dictionary.writes_at(),)
-
-    def direction(self, site: Site) -> Float[Tensor, " width"]:
-        """None that could be told beforehand.
-
-        Raises:
-            VectorError: Always.
-        """
-        raise VectorError(f"{self.label!r} has another direction at every token, so it has none at '{site}'.")
+    @override
+    def reader(self, features: Sequence[int]) -> Reweighed:
+        return Reweighed(self._reconstruction, self.scores, self.how, self.as_published, tuple(features))
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Reweighing)
             and other.dictionary is self.dictionary
-            and (other.label, other.how) == (self.label, self.how)
+            and other.label == self.label
             and torch.equal(other.scores, self.scores)
         )
 
     def __hash__(self) -> int:
         return hash((id(self.dictionary), self.label))
-
-    def __repr__(self) -> str:
-        return f"Reweighing({self.label!r}, {self.dictionary.name!r})"

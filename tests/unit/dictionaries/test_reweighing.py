@@ -71,7 +71,7 @@ X = dense.activations().float()
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_of_1_change_nothing_at_all(kind, normalisation, how):
-    value, moved = reweighed(make(kind, normalisation), torch.ones(N), how, followed=[0, 5])(X)
+    value, moved = reweighed(make(kind, normalisation), torch.ones(N), how, followed=[0, 5]).read(X)
     assert torch.equal(value, torch.zeros(len(X), D))
     assert torch.equal(moved, torch.zeros(len(X), 2))
 
@@ -88,7 +88,7 @@ def test_weight_runs_the_activation_on_weighted_preactivations(kind, normalisati
     weighted = Dictionary(replace(parts, W_enc=W_enc, b_enc=parts.b_enc * by, activation=activation), "weighted")
     before, after = dictionary.encode(X), weighted.encode(X)
     assert not torch.equal(before.to_dense(), after.to_dense())
-    value, moved = reweighed(dictionary, by, "weight", followed=range(N))(X)
+    value, moved = reweighed(dictionary, by, "weight", followed=range(N)).read(X)
     close(moved, after.to_dense() - before.to_dense())
     close(value, weighted.decode(after) - dictionary.decode(before))
 
@@ -122,7 +122,7 @@ def test_swap_keeps_at_most_k_active_features_and_lets_others_in(kind):
 @pytest.mark.parametrize("skip", [False, True])
 def test_swap_as_published_decodes_the_swapped_codes_alone(normalisation, skip):
     dictionary = make("topk", normalisation, d_out=4, skip=skip)
-    kept, dropped = (reweighed(dictionary, scores(), "swap", as_published)(X)[0] for as_published in (False, True))
+    kept, dropped = (reweighed(dictionary, scores(), "swap", as_published).read(X)[0] for as_published in (False, True))
     close(dropped, dictionary.decode(dictionary.encode(X)) + kept)
 
 
@@ -131,12 +131,12 @@ def test_weight_as_published_undoes_the_normalisation_by_the_scores():
     normalised = dictionary.encoder().normalise(X)[0]
     after = TopK(3)(dictionary.encoder().preactivations(normalised) * by, slice(None))
     made = after @ dictionary.parts.W_dec.whole() + dictionary.parts.b_dec
-    close(reweighed(dictionary, by, "weight", as_published=True)(X)[0], made * by.mean() ** 2 + by.mean())
+    close(reweighed(dictionary, by, "weight", as_published=True).read(X)[0], made * by.mean() ** 2 + by.mean())
 
 
 def test_weight_as_published_without_normalisation_is_a_plain_decoding():
     dictionary = make("topk")
-    kept, dropped = (reweighed(dictionary, scores(), "weight", as_published)(X)[0] for as_published in (False, True))
+    kept, dropped = (reweighed(dictionary, scores(), "weight", as_published).read(X)[0] for as_published in (False, True))
     close(dropped, dictionary.decode(dictionary.encode(X)) + kept)
 
 
@@ -144,9 +144,9 @@ def test_weight_as_published_without_normalisation_is_a_plain_decoding():
 @pytest.mark.parametrize("how", HOW)
 def test_tokens_do_not_depend_on_how_many_are_done_at_once(monkeypatch, how, as_published):
     target = reweighed(make("topk", "layer_norm"), scores(), how, as_published, [2])
-    whole = target(X)
+    whole = target.read(X)
     monkeypatch.setattr(reconstructing, "BUDGET", 4 * N * 2)
-    for one, other in zip(target(X.reshape(1, 7, D)), whole, strict=True):
+    for one, other in zip(target.read(X.reshape(1, 7, D)), whole, strict=True):
         torch.testing.assert_close(one[0], other)
 
 
