@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
+    from steerkit.actions import Call, StopText
     from steerkit.align import Alignment, References
+    from steerkit.conditions import Condition
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -15,28 +17,33 @@ if TYPE_CHECKING:
     from steerkit.dictionaries.feature import Feature
     from steerkit.dictionaries.load import load_dictionary
     from steerkit.dictionaries.self_test import SelfTest
-    from steerkit.edits import Edit, Plan, Where
+    from steerkit.edits import Edit
     from steerkit.model import Model, load
+    from steerkit.operators import register_operator
+    from steerkit.plans import Plan
     from steerkit.reading import Reading
     from steerkit.runs import Comparison, Run, Sweep
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
     from steerkit.vectors import Vector
+    from steerkit.where import Where
 
 __version__ = "0.1.0"
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
     "Alignment": "align",
+    "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
+    "Condition": "conditions",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
     "Model": "model",
-    "Plan": "edits",
+    "Plan": "plans",
     "Prompt": "tokens",
     "Reading": "reading",
     "References": "align",
@@ -44,21 +51,25 @@ _HOMES = {
     "SelfTest": "dictionaries.self_test",
     "Site": "sites",
     "Step": "streams",
+    "StopText": "actions",
     "Stream": "streams",
     "Sweep": "runs",
     "Token": "streams",
     "Vector": "vectors",
-    "Where": "edits",
+    "Where": "where",
     "load": "model",
     "load_dictionary": "dictionaries.load",
+    "register_operator": "operators",
 }
 _MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
     "Alignment",
     "Calibration",
+    "Call",
     "Codes",
     "Comparison",
+    "Condition",
     "Dictionary",
     "Edit",
     "Feature",
@@ -71,6 +82,7 @@ __all__ = [
     "SelfTest",
     "Site",
     "Step",
+    "StopText",
     "Stream",
     "Sweep",
     "Token",
@@ -82,6 +94,7 @@ __all__ = [
     "learn",
     "load",
     "load_dictionary",
+    "register_operator",
 ]
 
 

@@ -76,9 +76,7 @@ class Alignment:
                 f"{self.dictionary.name}. They were made for another dictionary."
             )
         if not (self.scores.isfinite() & (self.scores >= 0)).all():
-            raise EditError(
-                f"The scores of {self.label!r} must be numbers from 0 on; give 0 where there is none."
-            )
+            raise EditError(f"The scores of {self.label!r} must be numbers from 0 on; give 0 where there is none.")
 
     @property
     def coverage(self) -> float:

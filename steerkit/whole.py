@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.dictionaries.reconstruction import Reconstruction
-from steerkit.dictionaries.reweighing import Reweighed
+from steerkit.dictionaries.encoder import Encoder
+from steerkit.dictionaries.reconstruction import Reader
 from steerkit.group import Change, Group
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Whole:
     """
 
     columns: slice
-    readers: list[Reconstruction | Reweighed]
+    readers: list[Reader]
     standing: list[float]
     amounts: Float[Tensor, "rows wholes"]
     passing: list[bool]
@@ -43,8 +43,16 @@ class Whole:
     @property
     def directions(self) -> Float[Tensor, "edits width"]:
         """What tells them from others: the biases of the dictionaries, and the features' directions."""
-        biases = [getattr(reader, "reconstruction", reader).b_dec for reader in self.readers]
-        return torch.cat([torch.stack(biases), *([] if self.inside is None else [self.inside.directions])])
+        biases = torch.stack([reader.b_dec for reader in self.readers])
+        return biases if self.inside is None else torch.cat([biases, self.inside.directions])
+
+    @property
+    def reads(self) -> list[tuple[int, Reader | Encoder]]:
+        """What is to be read at another site, each with its key."""
+        if self.elsewhere is None:
+            return []
+        inside = [] if self.inside is None else self.inside.reads
+        return [*zip(self.elsewhere, self.readers, strict=True), *inside]
 
     def to(self, device: torch.device) -> None:
         """Move every tensor to a device, in place."""

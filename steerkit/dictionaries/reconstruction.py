@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import torch
 from typing_extensions import override
@@ -18,11 +18,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
-    from steerkit.dictionaries.reweighing import Reweighed
     from steerkit.sites import Site
 
 # Bytes of dense feature activations that are held at once.
 BUDGET = 64 * 2**20
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What makes the direction of an edit out of an activation, as tensors and nothing else."""
+
+    @property
+    def b_dec(self) -> Float[Tensor, " d_out"]:
+        """The dictionary's bias."""
+        ...
+
+    def read(
+        self, x: Float[Tensor, "*tokens d_in"]
+    ) -> tuple[Float[Tensor, "*tokens d_out"], Float[Tensor, "*tokens features"] | None]:
+        """What comes of an activation where the dictionary reads, in float32; and what changes in some features."""
+        ...
+
+    def direction(
+        self, read: Float[Tensor, "*tokens d_out"], x: Float[Tensor, "*tokens d_out"]
+    ) -> Float[Tensor, "*tokens d_out"]:
+        """What an edit writes once, where the activation is `x`."""
+        ...
+
+    def to(self, device: torch.device) -> Reader:
+        """The same on a device."""
+        ...
 
 
 @dataclass(eq=False)
@@ -123,8 +148,8 @@ class Varying(Steerable):
 
     if TYPE_CHECKING:
 
-        def reader(self, features: Sequence[int]) -> Reconstruction | Reweighed:
-            """What makes its direction, as tensors; and what it changes the activations of some features by."""
+        def reader(self, features: Sequence[int]) -> Reader:
+            """What makes its direction, and what it changes the activations of some features by."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.label!r}, {self.site_out})"

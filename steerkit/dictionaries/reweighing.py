@@ -40,6 +40,11 @@ class Reweighed:
     as_published: bool
     followed: tuple[int, ...] = ()
 
+    @property
+    def b_dec(self) -> Float[Tensor, " d_out"]:
+        """The dictionary's bias."""
+        return self.reconstruction.b_dec
+
     def read(
         self, x: Float[Tensor, "*tokens d_in"]
     ) -> tuple[Float[Tensor, "*tokens d_out"], Float[Tensor, "*tokens followed"]]:
@@ -113,6 +118,11 @@ class Reweighing(Varying):
         self._reconstruction = dictionary.error_term.reconstruction
         super().__init__(dictionary, label, dictionary.reads_at(), dictionary.writes_at())
         self.scores, self.how, self.by, self.as_published = scores, how, by, as_published
+
+    @property
+    def rescales(self) -> bool:
+        """Whether it undoes the dictionary's normalisation by other numbers than the token's."""
+        return self.as_published and self.how == "weight" and self.dictionary.parts.normalisation != "none"
 
     @override
     def reader(self, features: Sequence[int]) -> Reweighed:

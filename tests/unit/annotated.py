@@ -28,6 +28,8 @@ from transformers import (  # noqa: F401
     TopPLogitsWarper,
 )
 
+import steerkit  # its own list of imports for type checkers would set their order
+
 
 def lenient(name, globals=None, locals=None, fromlist=(), level=0):
     """Import for which a class that a circle has not reached yet is of any type."""
@@ -41,8 +43,7 @@ def lenient(name, globals=None, locals=None, fromlist=(), level=0):
 strict, builtins.__import__ = builtins.__import__, lenient
 typing.TYPE_CHECKING = True
 try:
-    import steerkit
-
+    importlib.import_module("steerkit.model")  # from the top, as imports for type checkers alone go up
     for module in pkgutil.walk_packages(steerkit.__path__, "steerkit."):
         importlib.import_module(module.name)
 finally:

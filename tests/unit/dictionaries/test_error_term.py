@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,18 @@ def test_a_sweep_runs_from_the_activation_to_the_reconstruction(subject):
 
 def test_what_means_nothing_is_refused(subject):
     first, second = make(subject.model).error_term, make(subject.model, "topk").error_term
-    with pytest.raises(EditError, match="takes the error term of one dictionary"):
+    with pytest.raises(
+        EditError,
+        match=r"one edit of a whole dictionary; here are ablate error of random; scale error of r",
+    ):
         subject.model.generate("a", [first.ablate(), second.scale(0.5)])
-    with pytest.raises(EditError, match="takes one edit, in the unit 'raw'"):
+    with pytest.raises(EditError, match="its strength is in the unit 'raw'"):
         subject.model.generate("a", [first.set(1, unit="norm")])
-    with pytest.raises(EditError, match="takes one edit"):
-        subject.model.generate("a", [first.ablate(), first.scale(0.5)])
+    with pytest.raises(EditError, match="takes one edit of a whole dictionary"):
+        subject.model.generate("a", [first.ablate(), first.ablate()])
+    with pytest.raises(EditError, match="its operator none of move_to, rotate"):
+        subject.model.generate("a", [make(subject.model)[3].move_to(first)])
+    subject.model.generate("a", [first.ablate(), replace(second.ablate(), enabled=False)], max_new_tokens=2)
     with pytest.raises(VectorError, match="another direction at every token"):
         first.direction(first.site_out)
 

@@ -136,7 +136,9 @@ def test_weight_as_published_undoes_the_normalisation_by_the_scores():
 
 def test_weight_as_published_without_normalisation_is_a_plain_decoding():
     dictionary = make("topk")
-    kept, dropped = (reweighed(dictionary, scores(), "weight", as_published).read(X)[0] for as_published in (False, True))
+    kept, dropped = (
+        reweighed(dictionary, scores(), "weight", as_published).read(X)[0] for as_published in (False, True)
+    )
     close(dropped, dictionary.decode(dictionary.encode(X)) + kept)
 
 
