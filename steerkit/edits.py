@@ -1,4 +1,4 @@
-"""Edits and plans: frozen data that say what steering does.
+"""Edits: frozen data that say what steering does.
 
 An edit reads a coefficient along its target, changes it by an operator, and writes the difference back.
 """
@@ -6,22 +6,20 @@ An edit reads a coefficient along its target, changes it by an operator, and wri
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from steerkit.conditions import Cast, Comparison, Condition
 from steerkit.errors import EditError
+from steerkit.operators import OPERATORS, PAIRED, WITHOUT_STRENGTH, WITHOUT_UNIT, registered
+from steerkit.strengths import UNITS, as_strength
+from steerkit.where import EVERYWHERE, Where
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
     from steerkit.sites import Site
-
-OPERATORS = ("add", "set", "scale", "ablate")
-UNITS = ("raw", "max", "residual", "norm")
-UNITLESS = ("scale", "ablate")
 
 
 @runtime_checkable
@@ -44,46 +42,28 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class Where:
-    """The tokens on which an edit acts.
-
-    Attributes:
-        prompt: Act on the prompt's tokens.
-        generated: Act on the positions of new tokens. The first new token is predicted at the prompt's last position.
-        special: Act on special tokens too (beginning of sequence, the chat template's). Padding is never touched.
-
-    Raises:
-        EditError: Neither prompt nor generated tokens are left.
-    """
-
-    prompt: bool = True
-    generated: bool = True
-    special: bool = False
-
-    def __post_init__(self) -> None:
-        if not (self.prompt or self.generated):
-            raise EditError("Where(prompt=False, generated=False) leaves no token. Set at least one of them to True.")
-
-
-EVERYWHERE = Where()
-
-
-@dataclass(frozen=True)
 class Edit:
     """One change of one coefficient.
 
-    With `c` the coefficient read at a token, the operators make it: `add` c + strength, `set` strength, `scale`
-    strength * c, `ablate` 0. The activation becomes `x + (c' - c) * direction`.
+    With `c` the coefficient read at a token, the operators make it: `add` c + strength, `set` strength, `at_least`
+    max(c, strength), `at_most` min(c, strength), `cap` c between `low` and strength, `scale` strength * c, `ablate` 0,
+    `move_to` 0, and c more of `other`. The activation becomes `x + (c' - c) * direction`. `rotate` turns the part of
+    the activation that lies in the plane of target and `other` by strength degrees, from the target towards `other`.
 
     Attributes:
         target: What is steered.
-        operator: One of `add`, `set`, `scale`, `ablate`.
-        strength: A finite number. Ignored by `ablate`.
+        operator: One of those, or the name of a registered one.
+        strength: A finite number. Ignored by `ablate` and `move_to`.
         unit: `raw`: multiples of the target's direction as it stands. `max`: multiples of the feature's maximum
             activation, published or calibrated. `residual`: length of what is written, in units
             of the activation. `norm`: the same as a fraction of each token's own activation norm.
         where: The tokens on which it acts.
+        when: The condition under which it acts; None for always.
         enabled: Whether it acts at all.
+        direct: Whether what it writes stays. If not, it is taken out of the stream again at the last layer's output, so
+            that it acts on what the layers above make of it alone (Goodfire's `cleanup_intervention_layer`).
+        low: The lower bound of `cap`, in the same unit.
+        other: The second target of `move_to` and `rotate`.
 
     Raises:
         EditError: A strength, unit or operator that means nothing.
@@ -94,92 +74,163 @@ class Edit:
     strength: float = 0.0
     unit: str = "raw"
     where: Where = EVERYWHERE
+    when: Condition | None = None
     enabled: bool = True
+    direct: bool = True
+    low: float | None = None
+    other: Target | None = None
 
     def __post_init__(self) -> None:
         if self.operator not in OPERATORS:
-            raise EditError(f"{self.operator!r} is no operator; operators are {', '.join(OPERATORS)}.")
+            registered(self.operator)
         if self.unit not in UNITS:
             raise EditError(f"{self.unit!r} is no unit of strength; units are {', '.join(UNITS)}.")
-        if self.operator in UNITLESS and self.unit != "raw":
+        if self.operator in WITHOUT_UNIT and self.unit != "raw":
             raise EditError(f"'{self.operator}' has no unit; leave unit='{self.unit}' away.")
+        if self.when is not None and not isinstance(self.when, Condition):
+            raise EditError(f"when={self.when!r} is no condition. Make one by comparing, such as feature > 0.5.")
         object.__setattr__(self, "strength", as_strength(self.strength))
+        if (self.low is not None) != (self.operator == "cap"):
+            raise EditError(f"low={self.low!r}: 'cap' has a lower bound, and no other operator has.")
+        if self.low is not None:
+            object.__setattr__(self, "low", as_strength(self.low, "low"))
+            if self.low > self.strength:
+                raise EditError(f"'cap' from {self.low:g} to {self.strength:g} leaves nothing between its bounds.")
+        if (self.other is not None) != (self.operator in PAIRED):
+            raise EditError(f"other={self.other!r}: {' and '.join(PAIRED)} have a second target, and no other has.")
+        if self.other is not None and self.other == self.target:
+            raise EditError(f"'{self.operator}' needs two targets; got {self.target.label!r} twice.")
 
     def with_strength(self, strength: float) -> Edit:
         """The same edit at another strength."""
         return dataclasses.replace(self, strength=strength)
 
     def __str__(self) -> str:
-        amount = "" if self.operator == "ablate" else f" {self.strength:+.4g}"
+        amount = "" if self.operator in WITHOUT_STRENGTH else f" {self.strength:+.4g}"
+        if self.operator == "cap":
+            amount = f" {self.low:+.4g} to{amount}"
+        other = "" if self.other is None else f" {'to' if self.operator == 'move_to' else 'towards'} {self.other.label}"
+        verb = "move" if self.operator == "move_to" else self.operator
         unit = "" if self.unit == "raw" else f" {self.unit}"
-        return f"{self.operator} {self.target.label}{amount}{unit}" + ("" if self.enabled else " (off)")
+        when = "" if self.when is None else f" when {self.when}"
+        return f"{verb} {self.target.label}{other}{amount}{unit}{when}" + ("" if self.enabled else " (off)")
 
 
 class Steerable:
-    """The verbs of a `Target`: each makes an edit of it."""
+    """The verbs of a `Target`: each makes an edit of it, or a condition on it.
 
-    def add(self: Target, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+    They share these arguments:
+        unit: Unit of the strength; see `Edit`.
+        where: The tokens on which it acts.
+        when: The condition under which it acts, such as `feature > 0.5`.
+        direct: False takes what it writes out of the stream again at the last layer's output; see `Edit`.
+    """
+
+    def add(
+        self: Target,
+        strength: float,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
         """Edit: add `strength` to the coefficient."""
-        return Edit(self, "add", strength, unit, where)
+        return Edit(self, "add", strength, unit, where, when, direct=direct)
 
-    def set(self: Target, strength: float, unit: str = "raw", where: Where = EVERYWHERE) -> Edit:
+    def set(
+        self: Target,
+        strength: float,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
         """Edit: make the coefficient `strength`."""
-        return Edit(self, "set", strength, unit, where)
+        return Edit(self, "set", strength, unit, where, when, direct=direct)
 
-    def scale(self: Target, factor: float, where: Where = EVERYWHERE) -> Edit:
+    def at_least(
+        self: Target,
+        strength: float,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
+        """Edit: raise the coefficient to `strength` where it is lower."""
+        return Edit(self, "at_least", strength, unit, where, when, direct=direct)
+
+    def at_most(
+        self: Target,
+        strength: float,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
+        """Edit: lower the coefficient to `strength` where it is higher."""
+        return Edit(self, "at_most", strength, unit, where, when, direct=direct)
+
+    def cap(
+        self: Target,
+        low: float,
+        high: float,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
+        """Edit: keep the coefficient between two bounds."""
+        return Edit(self, "cap", high, unit, where, when, direct=direct, low=low)
+
+    def scale(
+        self: Target, factor: float, where: Where = EVERYWHERE, when: Condition | None = None, *, direct: bool = True
+    ) -> Edit:
         """Edit: multiply the coefficient by `factor`."""
-        return Edit(self, "scale", factor, where=where)
+        return Edit(self, "scale", factor, where=where, when=when, direct=direct)
 
-    def ablate(self: Target, where: Where = EVERYWHERE) -> Edit:
+    def ablate(self: Target, where: Where = EVERYWHERE, when: Condition | None = None, *, direct: bool = True) -> Edit:
         """Edit: make the coefficient 0, taking what is there out of the activation."""
-        return Edit(self, "ablate", where=where)
+        return Edit(self, "ablate", where=where, when=when, direct=direct)
 
+    def move_to(
+        self: Target, other: Target, where: Where = EVERYWHERE, when: Condition | None = None, *, direct: bool = True
+    ) -> Edit:
+        """Edit: make the coefficient 0, and the coefficient of `other` larger by what it was.
 
-EditsLike: TypeAlias = "Plan | Edit | Iterable[Edit]"
+        `other` is written at the same site: another vector there, or another feature of the same dictionary.
+        """
+        return Edit(self, "move_to", where=where, when=when, direct=direct, other=other)
 
+    def apply(
+        self: Target,
+        operator: str,
+        strength: float = 0.0,
+        unit: str = "raw",
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
+        """Edit: change the coefficient by an operator of your own; see `register_operator`."""
+        return Edit(self, operator, strength, unit, where, when, direct=direct)
 
-@dataclass(frozen=True)
-class Plan:
-    """Edits that act together. Their order is for display; it never changes what they do.
+    def __gt__(self: Target, threshold: float) -> Comparison:
+        return Comparison(self, ">", threshold)
 
-    Raises:
-        EditError: Something in it is no edit.
-    """
+    def __ge__(self: Target, threshold: float) -> Comparison:
+        return Comparison(self, ">=", threshold)
 
-    edits: tuple[Edit, ...] = ()
+    def __lt__(self: Target, threshold: float) -> Comparison:
+        return Comparison(self, "<", threshold)
 
-    def __init__(self, edits: EditsLike = ()) -> None:
-        if isinstance(edits, Edit):
-            edits = (edits,)
-        edits = tuple(edits) if isinstance(edits, Iterable) else (edits,)
-        for edit in edits:
-            if not isinstance(edit, Edit):
-                raise EditError(f"{edit!r} is no edit. Make one from a vector, such as vector.add(2).")
-        object.__setattr__(self, "edits", edits)
+    def __le__(self: Target, threshold: float) -> Comparison:
+        return Comparison(self, "<=", threshold)
 
-    def __iter__(self) -> Iterator[Edit]:
-        return iter(self.edits)
-
-    def __len__(self) -> int:
-        return len(self.edits)
-
-    def __getitem__(self, index: int) -> Edit:
-        return self.edits[index]
-
-    def __str__(self) -> str:
-        return ", ".join(map(str, self.edits)) or "no edits"
-
-
-def as_strength(value: object) -> float:
-    """A finite float.
-
-    Raises:
-        EditError: The value is no finite number.
-    """
-    try:
-        strength = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise EditError(f"strength {value!r} is not a number. Give a finite number, such as 2.0 or -0.5.") from None
-    if isinstance(value, str) or not math.isfinite(strength):
-        raise EditError(f"strength {value!r} is not a finite number. Give one, such as 2.0 or -0.5.")
-    return strength
+    def cast(self: Target) -> Cast:
+        """What CAST reads of a prompt along this direction; compare it to get a condition."""
+        return Cast(self)

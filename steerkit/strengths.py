@@ -1,0 +1,24 @@
+"""Strengths: finite numbers in a unit."""
+
+from __future__ import annotations
+
+import math
+
+from steerkit.errors import EditError
+
+UNITS = ("raw", "max", "residual", "norm")
+
+
+def as_strength(value: object, name: str = "strength") -> float:
+    """A finite float.
+
+    Raises:
+        EditError: The value is no finite number.
+    """
+    try:
+        strength = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise EditError(f"{name} {value!r} is not a number. Give a finite number, such as 2.0 or -0.5.") from None
+    if isinstance(value, str) or not math.isfinite(strength):
+        raise EditError(f"{name} {value!r} is not a finite number. Give one, such as 2.0 or -0.5.")
+    return strength
