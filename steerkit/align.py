@@ -315,7 +315,8 @@ class References:
     def _summaries(self, texts: Sequence[str]) -> list[Float[Tensor, " n_features"]]:
         """For each text, the sum of each feature's activations over all tokens but the first, sparse."""
         n, site = self.dictionary.n_features, self.dictionary.reads_at()
-        pieces = [self.model.encode(text).windows(self.model.context) if text else [] for text in texts]
+        windows = [self.model.encode(text).windows(self.model.context) if text else [] for text in texts]
+        pieces = [[piece for piece in of_text if len(piece) > 1] for of_text in windows]
         missing = {piece.ids: piece for of_text in pieces for piece in of_text if piece.ids not in self._read}
         for piece, activations in self.model.activations([*missing.values()], [site], batch_size=self.batch_size):
             codes = self.dictionary.encode(activations[site][1:])
