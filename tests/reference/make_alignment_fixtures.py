@@ -35,7 +35,7 @@ import pandas as pd
 import sparse_autoencoder
 import steering_utils
 import torch
-from make_steering_fixtures import N, OPENAI, hooked_gpt2, ibm_commits, storage
+from make_steering_fixtures import OPENAI, N, hooked_gpt2, ibm_commits, storage
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -117,9 +117,7 @@ def whole_way() -> dict[str, Tensor]:
     model = hooked_gpt2()
     steering_utils.sentence_embeddings_maps = lambda texts: references
     sparse_autoencoder.paths.v5_32k = lambda location, layer: str(OPENAI)
-    _, autoencoder, summaries, coverage = steering_utils.process_D_ref(
-        TEXTS, model.tokenizer, "cpu", model, LAYER
-    )
+    _, autoencoder, summaries, coverage = steering_utils.process_D_ref(TEXTS, model.tokenizer, "cpu", model, LAYER)
     for text in TEXTS:
         ids = model.tokenizer.encode(text, return_tensors="pt")
         latents.append(autoencoder.encode(steering_utils.gather_residual_activationsgpt(model, LAYER, ids))[0])
