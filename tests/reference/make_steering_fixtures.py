@@ -17,10 +17,11 @@ IBM/sae-steering and openai/sparse_autoencoder:
         scikit-learn==1.5.1 blobfile==2.1.1 "datasets<4" "pyarrow<21" typeguard && \
         python tests/reference/make_steering_fixtures.py sae-steering
 
-`goodfire` runs no code of Goodfire's: its model card's example is written for an nnsight that hands proxies around, in
-which layers return tuples, and does not run any more. It is our own statement of the card's equations with torch's
-hooks: the features of an activation are changed, decoded, and the autoencoder's error is added back; and, if asked
-for, what was written is subtracted again from the last layer's output.
+`goodfire` runs no code of Goodfire's: its model card's example imports nnsight's proxies and replaces layers' outputs
+by tuples, neither of which exists any more. It is our own statement of the card's equations with torch's hooks: the
+features of an activation are changed, decoded, and the autoencoder's error is added back. The text of the card that
+has `cleanup_intervention_layer` could not be had; here it means that what was written is subtracted again from the
+last layer's output.
 
 Everything goes to `tests/fixtures/steering/`: `llama/` and `gpt2/` are the models, `inputs.safetensors` the token ids
 and vectors, dictionaries lie as their publishers save them, `<peer>.safetensors` holds the logits of each case and
@@ -85,10 +86,9 @@ def write_inputs() -> None:
     )
     for name, kind, config in (("llama", LlamaForCausalLM, llama), ("gpt2", GPT2LMHeadModel, gpt2)):
         model = kind(config)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim == 1:
-                    parameter += 0.2 * torch.randn_like(parameter)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.2 * torch.randn_like(parameter)
         model.save_pretrained(FOLDER / name)
         tokenizer.save_pretrained(FOLDER / name)
 
@@ -99,9 +99,10 @@ def write_inputs() -> None:
 
 
 def load(name: str) -> nn.Module:
+    """In float64, so that figures do not hang on the machine that made them."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(FOLDER / name, dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(FOLDER / name, dtype=torch.float64).eval()
 
 
 def logits(model: nn.Module, ids: Tensor, **inputs: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ def logits(model: nn.Module, ids: Tensor, **inputs: Tensor) -> Tensor:
 
 def inputs() -> tuple[Tensor, dict[int, Tensor]]:
     tensors = load_file(FOLDER / "inputs.safetensors")
-    return tensors["ids"], {layer: tensors[f"vector.{layer}"] for layer in range(LAYERS)}
+    return tensors["ids"], {layer: tensors[f"vector.{layer}"].double() for layer in range(LAYERS)}
 
 
 def keep(name: str, cases: dict[str, Tensor], *packages: str, **others: str) -> None:
@@ -182,6 +183,7 @@ def intervene(intervention: nn.Module, ids: Tensor, **call: object) -> Tensor:
     place = {"layer": 1, "component": "model.layers[1].output", "low_rank_dimension": 1, "intervention": intervention}
     config = pyvene.IntervenableConfig(representations=[place])
     model = pyvene.IntervenableModel(config, load("llama"))
+    intervention.double()
     return model({"input_ids": ids}, unit_locations=None, **call)[1].logits
 
 
@@ -223,8 +225,8 @@ def axbench() -> None:
         else:
             intervention.load_state_dict(pruned, strict=False)  # as its models do: buffers of pyvene's are missing
         which = torch.tensor([2]) if "clamping" in name else torch.tensor([2, 2])
-        numbers = {"mag": torch.full(which.shape, factor), "max_act": torch.full(which.shape, max_act)}
-        subspaces = [{"idx": which, "prefix_length": prefix, **numbers}]
+        mag, max_act = (torch.full(which.shape, number, dtype=torch.float64) for number in (factor, max_act))
+        subspaces = [{"idx": which, "prefix_length": prefix, "mag": mag, "max_act": max_act}]
         cases[name] = intervene(intervention, ids, subspaces=subspaces)
     keep("axbench", cases, "pyvene", axbench=commit(interventions))
 
@@ -238,6 +240,7 @@ def goodfire() -> None:
     }
     GOODFIRE.parent.mkdir(exist_ok=True)
     torch.save(weights, GOODFIRE)
+    weights = {key: value.double() for key, value in weights.items()}
     ids, _ = inputs()
     model, written = load("llama"), []
 
