@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from steerkit.errors import EditError
-from steerkit.top_tokens import TopTokens, top_tokens
+from steerkit.top_tokens import TopTokens, Unembedding, top_tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from steerkit.model import Model
     from steerkit.sites import Site
 
 OPERATORS = ("add", "set", "scale", "ablate")
@@ -136,7 +135,7 @@ class Steerable:
         """Edit: make the coefficient 0, taking what is there out of the activation."""
         return Edit(self, "ablate", where=where)
 
-    def top_tokens(self: Target, model: Model, k: int = 10, site: str | Site | None = None) -> TopTokens:
+    def top_tokens(self: Target, model: Unembedding, k: int = 10, site: str | Site | None = None) -> TopTokens:
         """The tokens whose logits one of its direction raises and lowers most, past all later layers.
 
         `W_U (γ ⊙ u)` with the final norm's gain γ, the norm's denominator held; see `steerkit.top_tokens`.
