@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from steerkit.errors import EditError
 from steerkit.top_tokens import TopTokens, Unembedding, top_tokens
+from steerkit.units import UNITS, factor
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
 
 OPERATORS = ("add", "set", "scale", "ablate")
-UNITS = ("raw", "max", "residual", "norm")
 UNITLESS = ("scale", "ablate")
 
 
@@ -109,6 +109,17 @@ class Edit:
     def with_strength(self, strength: float) -> Edit:
         """The same edit at another strength."""
         return dataclasses.replace(self, strength=strength)
+
+    def in_unit(self, unit: str) -> Edit:
+        """The same edit with its strength in another unit; see `steerkit.units`.
+
+        Between `norm` and the others that holds for a token of mean norm.
+
+        Raises:
+            EditError: A calibration would be needed, or the operator has no unit.
+        """
+        converted = dataclasses.replace(self, unit=unit)
+        return converted.with_strength(self.strength * factor(self.target, self.unit, unit))
 
     def __str__(self) -> str:
         amount = "" if self.operator == "ablate" else f" {self.strength:+.4g}"
