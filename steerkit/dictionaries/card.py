@@ -39,9 +39,6 @@ def _measured(calibration: Calibration, index: int) -> str:
         [
             pages.note(f"Active at {density:.2%} of tokens; {calibration.corpus}"),
             pages.histogram(calibration.histogram[index].tolist(), BIN_STARTS, "Activations by size"),
-            *(
-                pages.passage(before, token, after, value)
-                for value, before, token, after in calibration.passages(index)
-            ),
+            *passages,
         ]
     )

@@ -33,7 +33,7 @@ def export(tmp_path):
     """Two dictionaries of an export; batches are in the order of indices as text."""
     for layer, factor in ((LAYER, 1.0), ("19-gemmascope-res-16k", 9.0)):
         here = tmp_path / "v1" / "gemma-2-2b" / layer
-        for number, indices in enumerate([(1, 10), (2,)]):
+        for number, indices in enumerate([(4, 40), (5,)]):
             features = [{"index": str(i), "layer": layer, "maxActApprox": factor * i} for i in indices]
             labels = [
                 {"index": str(i), "layer": layer, "modelId": "gemma-2-2b", "description": f"{layer} {i}"}
@@ -47,12 +47,12 @@ def export(tmp_path):
 def test_a_whole_export_gives_the_part_of_the_dictionary(dictionary, export):
     assert dictionary.import_maxima(export) == 3
     assert dictionary.import_labels(export) == 3
-    for index in (1, 2, 10):
+    for index in (4, 5, 40):
         feature = dictionary[index]
         assert feature.max_activation == pytest.approx(index / feature.decoder_norm)
         assert feature.label == f"{LAYER} {index}"
     assert dictionary[3].max_activation is None
-    assert dictionary[1].add(2, "max").in_unit("residual").strength == pytest.approx(2)  # 2 * 1, as on Neuronpedia
+    assert dictionary[4].add(2, "max").in_unit("residual").strength == pytest.approx(8)  # as on Neuronpedia
 
 
 def test_maxima_by_feature(dictionary):
