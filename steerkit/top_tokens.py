@@ -58,7 +58,8 @@ def logit_effects(
             "so a direction has no known effect on the logits."
         )
     u = direction.to(unembedding.weight.device, torch.float32)
-    norm, projection = (path and attrgetter(path)(module) for path in (family.ending.norm, family.ending.projection))
+    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
+    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
     with torch.inference_mode():
         if isinstance(norm, torch.nn.LayerNorm):
             u = u - u.mean()
