@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from steerkit.conditions import Cast, Comparison, Condition
 from steerkit.errors import EditError
 from steerkit.operators import OPERATORS, PAIRED, WITHOUT_STRENGTH, WITHOUT_UNIT, registered
-from steerkit.strengths import UNITS, as_strength
-from steerkit.top_tokens import TopTokens, top_tokens
+from steerkit.strengths import as_strength
+from steerkit.top_tokens import TopTokens, Unembedding, top_tokens
+from steerkit.units import UNITS, factor
 from steerkit.where import EVERYWHERE, Where
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from steerkit.model import Model
     from steerkit.sites import Site
 
 
@@ -106,6 +106,19 @@ class Edit:
     def with_strength(self, strength: float) -> Edit:
         """The same edit at another strength."""
         return dataclasses.replace(self, strength=strength)
+
+    def in_unit(self, unit: str) -> Edit:
+        """The same edit with its strength in another unit; see `steerkit.units`.
+
+        Between `norm` and the others that holds for a token of mean norm.
+
+        Raises:
+            EditError: A calibration would be needed, or the operator has no unit.
+        """
+        converted = dataclasses.replace(self, unit=unit)  # refused where the operator has none
+        times = factor(self.target, self.unit, unit)
+        low = None if self.low is None else self.low * times
+        return dataclasses.replace(converted, strength=self.strength * times, low=low)
 
     def __str__(self) -> str:
         amount = "" if self.operator in WITHOUT_STRENGTH else f" {self.strength:+.4g}"
@@ -221,7 +234,7 @@ class Steerable:
         """Edit: change the coefficient by an operator of your own; see `register_operator`."""
         return Edit(self, operator, strength, unit, where, when, direct=direct)
 
-    def top_tokens(self: Target, model: Model, k: int = 10, site: str | Site | None = None) -> TopTokens:
+    def top_tokens(self: Target, model: Unembedding, k: int = 10, site: str | Site | None = None) -> TopTokens:
         """The tokens whose logits one of its direction raises and lowers most, past all later layers.
 
         `W_U (γ ⊙ u)` with the final norm's gain γ, the norm's denominator held; see `steerkit.top_tokens`.

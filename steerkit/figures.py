@@ -24,7 +24,8 @@ def along_tokens(tokens: Sequence[str], series: Sequence[Sequence[float]], label
     else:
         axes.set_xlabel("token")
     axes.set_ylabel(unit)
-    axes.legend(frameon=False, fontsize=8)
+    if labels:
+        axes.legend(frameon=False, fontsize=8)
     return figure
 
 

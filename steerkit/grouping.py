@@ -18,6 +18,7 @@ from steerkit.errors import EditError, VectorError
 from steerkit.group import Group
 from steerkit.operators import OPERATORS, PAIRED, registered
 from steerkit.sites import Site, SiteMap
+from steerkit.units import maximum
 from steerkit.whole import Whole
 
 if TYPE_CHECKING:
@@ -251,13 +252,7 @@ def _per_unit(edit: Edit, norm: float) -> float:
     if edit.unit == "raw":
         return 1.0
     if edit.unit == "max":
-        maximum = getattr(edit.target, "max_activation", None)
-        if maximum is None:
-            raise EditError(
-                f"The unit 'max' needs the maximum of {edit.target.label!r}, which is not known. Calibrate its "
-                "dictionary first (features.calibrate(model, texts)), or give the strength as unit='raw'."
-            )
-        return maximum
+        return maximum(edit.target)
     return 1 / norm  # a length in units of the activation
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.figure import Figure
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
     from steerkit.edits import Target
-    from steerkit.model import Model
+
+
+@runtime_checkable
+class Unembedding(Protocol):
+    """What is needed of a model: `steerkit.Model` is one."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
+        """Direct effect on the logits of one direction added to the residual stream."""
+        ...
 
 
 def logit_effects(
@@ -47,7 +58,8 @@ def logit_effects(
             "so a direction has no known effect on the logits."
         )
     u = direction.to(unembedding.weight.device, torch.float32)
-    norm, projection = (path and attrgetter(path)(module) for path in (family.ending.norm, family.ending.projection))
+    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
+    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
     with torch.inference_mode():
         if isinstance(norm, torch.nn.LayerNorm):
             u = u - u.mean()
@@ -105,7 +117,7 @@ class TopTokens:
         return pages.fragment(pages.heading(f"{self.label} at {self.site}"), pages.table(head, rows))
 
 
-def top_tokens(target: Target, model: Model, k: int, site: str | Site | None) -> TopTokens:
+def top_tokens(target: Target, model: Unembedding, k: int, site: str | Site | None) -> TopTokens:
     """The `k` tokens that a target promotes and suppresses most; see `Steerable.top_tokens`."""
     sites = target.sites if site is None else (Site.parse(site),)
     if len(sites) != 1:
@@ -124,6 +136,6 @@ def top_tokens(target: Target, model: Model, k: int, site: str | Site | None) ->
     return TopTokens(target.label, sites[0], listed(True), listed(False))
 
 
-def _text(model: Model, index: int) -> str:
+def _text(model: Unembedding, index: int) -> str:
     # After another token, because a leading space is dropped at the start of a text.
     return pieces(model.tokenizer, [index], [index])[0] or model.tokenizer.convert_ids_to_tokens(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from steerkit.dictionaries.codes import Codes
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
+from steerkit.dictionaries.neuronpedia import part_of, read_maxima
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
 from steerkit.dictionaries.self_test import SelfTest, self_test
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # Bytes of dense pre-activations that encoding holds at once; small enough to stay near the processor's caches.
 BUDGET = 64 * 2**20
+ROWS = 4096  # of the decoder, that are read at once
 
 
 class Dictionary:
@@ -44,6 +46,7 @@ class Dictionary:
         labels: Labels of the features.
         site_in: Where it reads; None where the files do not say and nobody has.
         site_out: Where it writes.
+        published_maxima: (n_features,) maximum activations as published, in native units; NaN where not known.
         calibration: The last calibration, if any.
     """
 
@@ -60,6 +63,7 @@ class Dictionary:
             self.labels.add(parts.labels, source=parts.format)
         self.site_in: Site | None = parts.site_in
         self.site_out: Site | None = parts.site_out
+        self.published_maxima: Tensor | None = parts.max_activations
         self.calibration: Calibration | None = None
         self._W_enc: Tensor | None = None
         self._W_dec: Tensor | None = None
@@ -256,9 +260,54 @@ class Dictionary:
         return [Feature(self, match.feature) for match in self.labels.search(text, limit, by_meaning=by_meaning)]
 
     def max_activation(self, index: int) -> float | None:
-        """A feature's maximum activation, as calibrated or else as published; None where neither is known."""
-        maxima = self.parts.max_activations if self.calibration is None else self.calibration.maximum
-        return None if maxima is None else maxima[index].item()
+        """A feature's maximum activation, as calibrated or else as published; None if unknown or never active."""
+        maxima = self.published_maxima if self.calibration is None else self.calibration.maximum
+        return None if maxima is None or not maxima[index] > 0 else maxima[index].item()
+
+    def import_labels(self, path: str | os.PathLike[str], *, layer: str | None = None) -> int:
+        """Import labels; see `Labels.load`. Of an export of Neuronpedia's the part that belongs to this dictionary.
+
+        Returns:
+            How many labels were imported.
+
+        Raises:
+            DictionaryError: There is no such file, or it is damaged or of no known form.
+            FeatureError: A label is for a feature that the dictionary does not have.
+        """
+        return self.labels.load(part_of(path, self.name), layer=layer)
+
+    def import_maxima(self, maxima: Mapping[int, float] | str | os.PathLike[str], *, layer: str | None = None) -> int:
+        """Import maximum activations that Neuronpedia publishes; the unit `max` rests on them until a calibration.
+
+        Neuronpedia scales each feature so that its decoder row has length 1. Here every feature keeps its own scale, so
+        its maximum is divided by the row's length; of a top-k dictionary, which Neuronpedia leaves as it is, not.
+
+        Args:
+            maxima: `maxActApprox` by feature; a file or folder of Neuronpedia's features; or a whole export.
+            layer: Neuronpedia's id of the dictionary, such as `"20-gemmascope-res-16k"`, if the file has several.
+
+        Returns:
+            How many maxima were imported.
+
+        Raises:
+            DictionaryError: There is no such file, or it is damaged.
+            FeatureError: A maximum is for a feature that the dictionary does not have. Nothing is imported then.
+        """
+        if isinstance(maxima, Mapping):
+            found = {int(index): float(maximum) for index, maximum in maxima.items()}
+        else:
+            found = dict(read_maxima(part_of(maxima, self.name), layer))
+        features = [self._checked(index) for index in found]
+        values = torch.tensor([found[index] for index in features])
+        activation = self.parts.activation
+        if activation.local or getattr(activation, "weight", None) is not None:
+            norms = [self.parts.W_dec.rows(features[i : i + ROWS]).norm(dim=-1) for i in range(0, len(features), ROWS)]
+            values = values / torch.cat(norms) if norms else values
+        before = self.published_maxima
+        kept = torch.full((self.n_features,), torch.nan) if before is None else before.clone()
+        kept[features] = values
+        self.published_maxima = kept
+        return len(features)
 
     def calibrate(self, model: Model, texts: Sequence[PromptLike], *, batch_size: int = 16) -> Calibration:
         """Measure the features over texts; the unit `max` rests on the result, which is kept as `calibration`.

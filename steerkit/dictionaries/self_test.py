@@ -45,6 +45,7 @@ class SelfTest:
 
     Attributes:
         dictionary: Name of the dictionary.
+        revision: Revision it was resolved to, if any.
         model: Name of the model.
         site: Where the dictionary writes: where its reconstruction was compared.
         n_tokens: Number of tokens.
@@ -58,6 +59,7 @@ class SelfTest:
     """
 
     dictionary: str
+    revision: str | None
     model: str
     site: Site
     n_tokens: int
@@ -86,6 +88,7 @@ class SelfTest:
 
         row = {
             "dictionary": self.dictionary,
+            "revision": self.revision,
             "model": self.model,
             "site": str(self.site),
             "tokens": self.n_tokens,
@@ -154,6 +157,7 @@ def self_test(dictionary: Dictionary, model: Model, texts: Sequence[PromptLike])
     losses = [_loss(model, prompts, edits) for edits in ([], [mean.ablate()], [error_term.ablate()])]
     found = SelfTest(
         dictionary=dictionary.name,
+        revision=dictionary.revision,
         model=model.name,
         site=here,
         n_tokens=fit.n_tokens,

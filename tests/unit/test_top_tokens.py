@@ -19,7 +19,7 @@ CASES = {name: (case.kind, case.config, f"{case.layers}.{LAYERS - 1}") for name,
         f"model.decoder.layers.{LAYERS - 1}",
     )
 }
-STEP = 1e-4
+STEP = 1e-2  # RMS norms compute in float32 whatever they are given
 
 
 @pytest.mark.parametrize("name", CASES)
