@@ -241,6 +241,12 @@ def test_the_published_scores(gpt2):
     assert (~alignment.fired).sum() == 2021
     assert alignment.coverage == pytest.approx(1 - 2021 / 32768)
     assert [feature.index for feature in alignment.best()] == [27802, 27708, 6082, 407, 5780]
+    edit, plain = alignment.swap(), gpt2.model.read("one day", alignment.dictionary)
+    steered = gpt2.model.read("one day", alignment.dictionary, edits=[edit])
+    assert not torch.equal(steered.codes[0][1].values, plain.codes[0][1].values)
+    active = edit.target.reader(()).codes(torch.randn(5, gpt2.model.d_model))[1] != 0
+    assert (active.sum(-1) <= 32).all()
+    assert not active[:, ~alignment.fired].any()
 
 
 def test_it_shows_itself(gpt2):
