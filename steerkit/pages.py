@@ -18,6 +18,9 @@ STYLE = """<style>
 .sk-page .sk-token{border-radius:3px;padding:1px 0}
 .sk-page .sk-differs{text-decoration:underline dotted;text-underline-offset:4px}
 .sk-page .sk-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:20px}
+.sk-page table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+.sk-page th,.sk-page td{text-align:left;vertical-align:top;padding:3px 14px 3px 0}
+.sk-page th{font-weight:600;opacity:.72}
 .sk-page .sk-note{font-size:12.5px;opacity:.72;font-variant-numeric:tabular-nums;margin:.5em 0}
 </style>"""
 
@@ -50,6 +53,13 @@ def note(text: str) -> str:
 def columns(*parts: str) -> str:
     """Parts side by side, or stacked where it is narrow."""
     return f'<div class="sk-columns">{"".join(f"<section>{part}</section>" for part in parts)}</div>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under headings."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def tokens(
