@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from steerkit import errors, learn
     from steerkit.dictionaries import catalog
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
     from steerkit.vectors import Vector
-
-__version__ = "0.1.0"
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
