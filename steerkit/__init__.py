@@ -9,50 +9,61 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from steerkit import errors, learn
+    from steerkit.actions import Call, StopText
+    from steerkit.conditions import Condition
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
     from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.dictionaries.feature import Feature
     from steerkit.dictionaries.load import load_dictionary
-    from steerkit.edits import Edit, Plan, Where
+    from steerkit.edits import Edit
     from steerkit.model import Model, load
+    from steerkit.operators import register_operator
+    from steerkit.plans import Plan
     from steerkit.reading import Reading
     from steerkit.runs import Comparison, Run, Sweep
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
     from steerkit.vectors import Vector
+    from steerkit.where import Where
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
+    "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
+    "Condition": "conditions",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
     "Model": "model",
-    "Plan": "edits",
+    "Plan": "plans",
     "Prompt": "tokens",
     "Reading": "reading",
     "Run": "runs",
     "Site": "sites",
     "Step": "streams",
+    "StopText": "actions",
     "Stream": "streams",
     "Sweep": "runs",
     "Token": "streams",
     "Vector": "vectors",
-    "Where": "edits",
+    "Where": "where",
     "load": "model",
     "load_dictionary": "dictionaries.load",
+    "register_operator": "operators",
 }
 _MODULES = {"catalog": "dictionaries.catalog", "errors": "errors", "learn": "learn"}
 
 __all__ = [
     "Calibration",
+    "Call",
     "Codes",
     "Comparison",
+    "Condition",
     "Dictionary",
     "Edit",
     "Feature",
@@ -63,6 +74,7 @@ __all__ = [
     "Run",
     "Site",
     "Step",
+    "StopText",
     "Stream",
     "Sweep",
     "Token",
@@ -73,6 +85,7 @@ __all__ = [
     "learn",
     "load",
     "load_dictionary",
+    "register_operator",
 ]
 
 

@@ -2,231 +2,202 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.dictionaries.feature import Feature
-from steerkit.edits import Edit, Plan, Target
-from steerkit.errors import EditError, VectorError
-from steerkit.program import Column, Group, Program, Read, SiteProgram, Stop
+from steerkit.actions import Call
+from steerkit.edits import Edit, Target
+from steerkit.errors import EditError, PromptError
+from steerkit.gating import Gating
+from steerkit.grouping import Entry, group_of
+from steerkit.plans import Plan
+from steerkit.program import Column, Program, Read, SiteProgram, Stop
 from steerkit.sites import Site, SiteMap
+from steerkit.where import Where
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Int
     from torch import Tensor
 
-    from steerkit.dictionaries.dictionary import Dictionary
-
-# Cosine Gram matrices with a smaller eigenvalue count as linearly dependent: float32 cannot tell them apart.
-DEPENDENT = 1e-6
+# What is written there reaches the output through the residual stream alone, so it can be taken out of it again.
+PASSING = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 
 
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    """One edit at one site of its target: a column of the program."""
-
-    site: Site
-    index: int
-    edit: Edit
-    reads_only: bool
-
-    @property
-    def dictionary(self) -> Dictionary | None:
-        return self.edit.target.dictionary if isinstance(self.edit.target, Feature) else None
-
-
-def compile_plan(
-    plan: Plan,
+def compile_plans(
+    plans: Sequence[Plan],
     site_map: SiteMap,
     model: torch.nn.Module,
     is_special: Bool[Tensor, " vocabulary"],
-    strengths: Sequence[Sequence[float]] | None = None,
-    enabled: Sequence[bool] = (True,),
     read: Sequence[Target] = (),
     capture: Sequence[Site] = (),
 ) -> Program:
-    """Turn a plan into a program.
+    """Turn plans into a program.
+
+    Edits of several rows that differ in nothing but their strength share a column.
 
     Args:
-        plan: The plan.
+        plans: A plan for each row of the batch, or one for all.
         site_map: The model's sites.
         model: The model, for widths. Not kept.
         is_special: For each id of the vocabulary, whether it is special.
-        strengths: For each row of the batch, the strength of each edit in place of the plan's own.
-        enabled: For each row of the batch, whether the plan acts there.
-        read: Targets to be read only, at each site after the plan's edits there. Their columns count on from the
-            plan's last edit.
+        read: Targets to be read only, at each site after the edits there. Their columns count on from the last edit.
         capture: Sites whose activations are to be kept, as they leave the last edit at that place.
 
     Raises:
         SiteError: The model has no such site.
         VectorError: A direction's width does not fit the site, or it has no length where one is needed.
-        EditError: Edits that ask for different values of one coefficient, or of dependent ones, on the same tokens.
+        EditError: Edits that ask for different values of one coefficient, or of dependent ones, on the same tokens; a
+            condition that is known too late; a unit that needs what is not known.
+        PromptError: A token id is not in the vocabulary.
         DictionaryError: A feature's dictionary does not say where it belongs, or cannot be read.
     """
-    rows = len(enabled)
-    strengths = [[edit.strength for edit in plan]] * rows if strengths is None else strengths
-    readers = [Edit(target, "add", enabled=False) for target in read]
-    strengths = [[*row, *(0.0 for _ in readers)] for row in strengths]
+    numbered = _Numbered(plans)
+    reading = [Edit(target, "add", enabled=False) for target in read]
     entries = [
-        _Entry(site_map.check(site), index, edit, reads_only=index >= len(plan))
-        for index, edit in enumerate([*plan, *readers])
+        Entry(site_map.check(site), index, edit, target, reads_only=index >= len(numbered.edits))
+        for index, edit in enumerate([*numbered.edits, *reading])
         for site in edit.target.sites
+        for target in (edit.target, edit.other)
+        if target is not None
     ]
     order = {id(dictionary): rank for rank, dictionary in enumerate(entry.dictionary for entry in entries)}
     entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.dictionary)]))
 
     stops = _Stops(site_map)
+    preserving = torch.tensor([plan.preserve_norm for plan in plans])
     start = 0
-    for (site, _), here in groupby(entries, lambda entry: (entry.site, entry.reads_only)):
-        program = SiteProgram(site_map.locate(site))
-        stops.at(site).sites.append(program)
-        for _, members in groupby(here, lambda entry: id(entry.dictionary)):
-            group, source = _group(list(members), start, strengths, site_map, model)
+    for (site, reads_only), here in groupby(entries, lambda entry: (entry.site, entry.reads_only)):
+        program = stops.program(site, reads_only)
+        program.preserve_norm = preserving if preserving.any() else None
+        for dictionary, kin in groupby(here, lambda entry: entry.dictionary):
+            group = group_of(list(kin), start, numbered.rows, site_map, model)
             program.groups.append(group)
-            if source is not None:
-                stops.at(source.site).reads.append(Read(group.elsewhere, source.encoder, site_map.locate(source.site)))
+            if group.elsewhere is not None:
+                source = site_map.check(dictionary.reads_at())
+                stops.at(source).reads.append(Read(start, group.encoder, site_map.locate(source)))
             start = group.columns.stop
+    if any(not entry.edit.direct for entry in entries):
+        _check_passing(plans, [entry for entry in entries if not entry.edit.direct], site_map)
+        stops.at(Site(site_map.n_layers - 1, "resid_post")).takes_out = True
+    gating = Gating(site_map, model, lambda site: stops.program(site, reads_only=False).watches)
+    gates = tuple(gating.of_edit(entry.edit, entry.site) for entry in entries)
+    actions = list(dict.fromkeys(action for plan in plans for action in plan.actions))
     for site in map(site_map.check, capture):
         stops.at(site).captured.append((site, site_map.locate(site)))
-    edits = [entry.edit for entry in entries]
-    flags = [[on and edit.enabled for edit in edits] for on in enabled]
+    wheres = tuple(entry.edit.where for entry in entries)
+    rule, allowed = _rules(wheres, is_special)
+    enabled = [[entry.index in row and row[entry.index].enabled for entry in entries] for row in numbered.rows]
     return Program(
+        columns=tuple(Column(entry.index, entry.target.label, entry.site) for entry in entries),
+        index=tuple(tuple(own.get(entry.index, -1) for entry in entries) for own in numbered.own),
+        enabled=torch.tensor(enabled, dtype=torch.bool).reshape(len(plans), len(entries)),
+        wheres=wheres,
+        rule=rule,
+        allowed=allowed,
+        plain=~is_special,
+        gates=gates,
+        actions=tuple((gating.gate(a.when), a if isinstance(a, Call) else None) for a in actions),
+        acting=torch.tensor([[action in plan.actions for action in actions] for plan in plans], dtype=torch.bool),
+        one_by_one=gating.one_by_one,
         stops=stops.in_order(),
-        columns=tuple(Column(entry.index, entry.edit.target.label, entry.site) for entry in entries),
-        enabled=torch.tensor(flags, dtype=torch.bool).reshape(rows, len(edits)),
-        prompt=torch.tensor([edit.where.prompt for edit in edits], dtype=torch.bool),
-        generated=torch.tensor([edit.where.generated for edit in edits], dtype=torch.bool),
-        special=torch.tensor([edit.where.special for edit in edits], dtype=torch.bool),
-        is_special=is_special,
     )
 
 
+class _Numbered:
+    """The edits of all plans, numbered once each.
+
+    Attributes:
+        edits: The edits; rows may have them at other strengths.
+        rows: For each plan, its own edits by their number.
+        own: For each plan, their index in it.
+    """
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.edits: list[Edit] = []
+        self.rows: list[dict[int, Edit]] = []
+        self.own: list[dict[int, int]] = []
+        numbers: dict[tuple, int] = {}
+        for plan in plans:
+            seen: Counter[tuple] = Counter()
+            row, own = {}, {}
+            for position, edit in enumerate(plan):
+                kind = (edit.target, edit.target.label, edit.operator, edit.unit, edit.where, edit.when)
+                kind += (edit.direct, edit.other)
+                number = numbers.setdefault((*kind, seen[kind]), len(self.edits))
+                seen[kind] += 1
+                if number == len(self.edits):
+                    self.edits.append(edit)
+                row[number], own[number] = edit, position
+            self.rows.append(row)
+            self.own.append(own)
+
+
+@dataclass
 class _Stops:
     """The stops of a program, made as they are asked for."""
 
-    def __init__(self, site_map: SiteMap) -> None:
-        self._site_map = site_map
-        self._stops: dict[tuple[str, str], Stop] = {}
+    site_map: SiteMap
+    stops: dict[tuple[str, str], Stop] = field(default_factory=dict)
+    programs: dict[tuple[Site, bool], SiteProgram] = field(default_factory=dict)
 
     def at(self, site: Site) -> Stop:
-        location = self._site_map.locate(site)
+        location = self.site_map.locate(site)
         if location.added_to is not None:
             self.at(Site(site.layer, "resid_pre")).kept = True
-        stop = self._stops.setdefault((location.module, location.port), Stop(location, site.depth))
+        stop = self.stops.setdefault((location.module, location.port), Stop(location, site.depth))
         stop.depth = min(stop.depth, site.depth)
         return stop
 
+    def program(self, site: Site, reads_only: bool) -> SiteProgram:
+        """What happens at a site; what is only read there comes after the edits."""
+        self.at(site)
+        return self.programs.setdefault((site, reads_only), SiteProgram(self.site_map.locate(site)))
+
     def in_order(self) -> list[Stop]:
-        return sorted(self._stops.values(), key=lambda stop: stop.depth)
+        for site, reads_only in sorted(self.programs, key=lambda key: (key[0].depth, key[1])):
+            self.at(site).sites.append(self.programs[site, reads_only])
+        return sorted(self.stops.values(), key=lambda stop: stop.depth)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Another site at which features are read."""
-
-    site: Site
-    encoder: object
-
-
-def _group(
-    members: list[_Entry], start: int, strengths: Sequence[Sequence[float]], site_map: SiteMap, model: torch.nn.Module
-) -> tuple[Group, _Source | None]:
-    site, edits = members[0].site, [entry.edit for entry in members]
-    directions = torch.stack([_direction(edit, site, site_map, model) for edit in edits])
-    norms = directions.double().norm(dim=-1)
-    gain, shift = torch.zeros(len(strengths), len(edits)), torch.zeros(len(strengths), len(edits))
-    for row, values in enumerate(strengths):
-        for position, entry in enumerate(members):
-            if entry.edit.operator == "scale":
-                gain[row, position] = values[entry.index]
-            elif entry.edit.operator in ("add", "set"):
-                shift[row, position] = values[entry.index] * _per_unit(entry.edit, norms[position].item())
-    group = Group(
-        columns=slice(start, start + len(members)),
-        directions=directions,
-        gain=gain,
-        shift=shift,
-        by_norm=torch.tensor([edit.unit == "norm" for edit in edits]),
-        by_length=torch.tensor([edit.unit in ("norm", "residual") for edit in edits]),
-        additive=torch.tensor([edit.operator == "add" for edit in edits]),
-    )
-    dictionary = members[0].dictionary
-    if dictionary is None:
-        _refuse_dependent(site, edits, directions)
-        readers = directions.double() / norms.square().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
-        group.readers, group.gram = readers.float(), readers @ directions.double().T
-        group.__post_init__()
-        return group, None
-    _refuse_twice(site, edits)
-    encoder = dictionary.encoder([edit.target.index for edit in edits])
-    if dictionary.site_in == dictionary.site_out:
-        group.encoder = encoder
-        return group, None
-    group.elsewhere = start
-    return group, _Source(site_map.check(dictionary.reads_at()), encoder)
-
-
-def _direction(edit: Edit, site: Site, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
-    direction, width = edit.target.direction(site), site_map.width(model, site)
-    if len(direction) != width:
-        raise VectorError(
-            f"The vector {edit.target.label!r} is {len(direction)} wide at '{site}', "
-            f"where {site_map.name} has {width}. It was made for another model or another kind of site."
-        )
-    if not direction.any() and (edit.operator != "add" or edit.unit != "raw"):
-        raise VectorError(f"The vector {edit.target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")
-    return direction
-
-
-def _per_unit(edit: Edit, norm: float) -> float:
-    """A strength of 1 in the edit's unit, as a change of the coefficient (before the token's own norm comes in)."""
-    if edit.unit == "raw":
-        return 1.0
-    if edit.unit == "max":
-        maximum = getattr(edit.target, "max_activation", None)
-        if maximum is None:
-            raise EditError(
-                f"The unit 'max' needs the maximum of {edit.target.label!r}, which is not known. Calibrate its "
-                "dictionary first (features.calibrate(model, texts)), or give the strength as unit='raw'."
-            )
-        return maximum
-    return 1 / norm  # a length in units of the activation
-
-
-def _refuse_twice(site: Site, edits: list[Edit]) -> None:
-    for i, first in enumerate(edits):
-        for second in edits[i + 1 :]:
-            if first.target == second.target and _conflict(first, second):
-                raise EditError(
-                    f"At '{site}' two edits ask for different values of one feature on the same tokens: {first}; "
-                    f"{second}. Keep one of them, or let them act on different tokens."
+def _rules(
+    wheres: Sequence[Where], is_special: Bool[Tensor, " vocabulary"]
+) -> tuple[Int[Tensor, " edits"], Bool[Tensor, "vocabulary rules"]]:
+    """Which rule about token ids each edit follows, and on which ids each rule lets it act."""
+    asked = [(where.special, where.tokens, where.not_tokens) for where in wheres]
+    rules = list(dict.fromkeys(asked))
+    allowed = torch.ones(len(is_special), len(rules), dtype=torch.bool)
+    for i, (special, tokens, not_tokens) in enumerate(rules):
+        for ids in (tokens or (), not_tokens):
+            wrong = [index for index in ids if not 0 <= index < len(is_special)]
+            if wrong:
+                raise PromptError(
+                    f"Token id {wrong[0]} is out of range: this vocabulary has the ids 0 to {len(is_special) - 1}."
                 )
+        if tokens is not None:
+            allowed[:, i] = False
+            allowed[list(tokens), i] = True
+        if not special:
+            allowed[is_special, i] = False
+        allowed[list(not_tokens), i] = False
+    return torch.tensor([rules.index(rule) for rule in asked], dtype=torch.long), allowed
 
 
-def _conflict(first: Edit, second: Edit) -> bool:
-    if "add" in (first.operator, second.operator) or not (first.enabled and second.enabled):
-        return False
-    return any(getattr(first.where, phase) and getattr(second.where, phase) for phase in ("prompt", "generated"))
-
-
-def _refuse_dependent(site: Site, edits: list[Edit], directions: Float[Tensor, "edits width"]) -> None:
-    for phase in ("prompt", "generated"):
-        joint = [
-            i for i, edit in enumerate(edits) if edit.operator != "add" and edit.enabled and getattr(edit.where, phase)
-        ]
-        if len(joint) < 2:
-            continue
-        units = torch.nn.functional.normalize(directions[joint].double(), dim=-1)
-        smallest, vectors = torch.linalg.eigh(units @ units.T)
-        if smallest[0] < DEPENDENT:
-            share = vectors[:, 0].abs()
-            named = [str(edits[i]) for i, part in zip(joint, share.tolist(), strict=True) if part > 0.1]
+def _check_passing(plans: Sequence[Plan], entries: Sequence[Entry], site_map: SiteMap) -> None:
+    """Refuse what cannot be taken out of the stream again."""
+    last = Site(site_map.n_layers - 1, "resid_post")
+    for entry in entries:
+        if entry.site.kind not in PASSING:
             raise EditError(
-                f"At '{site}' these edits ask for different values of directions that depend on each other: "
-                f"{'; '.join(named)}. Keep one of them, or let them act on different tokens."
+                f"'{entry.edit}' with direct=False has to be written to the residual stream, which '{entry.site}' is "
+                f"not. Sites that are: {', '.join(PASSING)}."
             )
+        if entry.site == last:
+            raise EditError(f"'{entry.edit}' with direct=False at '{last}' has nothing above it. Choose a lower layer.")
+    for plan in plans:
+        if plan.preserve_norm and any(not edit.direct for edit in plan):
+            raise EditError(f"'{plan}': what keeps the norm cannot be taken out again. Leave direct=False away.")

@@ -65,8 +65,8 @@ class Edit:
 
     With `c` the coefficient read at a token, the operators make it: `add` c + strength, `set` strength, `at_least`
     max(c, strength), `at_most` min(c, strength), `cap` c between `low` and strength, `scale` strength * c, `ablate` 0,
-    `move_to` 0, and c more of `other`. The activation becomes `x + (c' - c) * direction`. `rotate` turns the part of the
-    activation that lies in the plane of target and `other` by strength degrees, from the target towards `other`.
+    `move_to` 0, and c more of `other`. The activation becomes `x + (c' - c) * direction`. `rotate` turns the part of
+    the activation that lies in the plane of target and `other` by strength degrees, from the target towards `other`.
 
     Attributes:
         target: What is steered.
@@ -116,6 +116,8 @@ class Edit:
                 raise EditError(f"'cap' from {self.low:g} to {self.strength:g} leaves nothing between its bounds.")
         if (self.other is not None) != (self.operator in PAIRED):
             raise EditError(f"other={self.other!r}: {' and '.join(PAIRED)} have a second target, and no other has.")
+        if self.other is not None and self.other == self.target:
+            raise EditError(f"'{self.operator}' needs two targets; got {self.target.label!r} twice.")
 
     def with_strength(self, strength: float) -> Edit:
         """The same edit at another strength."""

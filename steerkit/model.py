@@ -12,14 +12,17 @@ import torch
 
 from steerkit import loading
 from steerkit.dictionaries.dictionary import Dictionary
-from steerkit.edits import Edit, EditsLike, Plan, Target, as_strength
+from steerkit.edits import Edit, Target
 from steerkit.engines import tracing
-from steerkit.errors import EditError, ModelError, PromptError, SettingError
+from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError
+from steerkit.operators import WITHOUT_STRENGTH
+from steerkit.plans import EditsLike, Plan
 from steerkit.reading import Reading
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
+from steerkit.strengths import as_strength
 from steerkit.tokens import Prompt, PromptLike, encode, encode_all
 
 if TYPE_CHECKING:
@@ -172,7 +175,7 @@ class Model:
         targets = tuple(item for item in wanted if not isinstance(item, Dictionary))
         dictionaries = [item for item in wanted if isinstance(item, Dictionary)]
         plan, prompt = Plan(edits), self._runner.fitting(self.encode(text))
-        program = self._runner.compile(plan, read=targets, capture=[d.reads_at() for d in dictionaries])
+        program = self._runner.compile([plan], read=targets, capture=[d.reads_at() for d in dictionaries])
         record = self._runner.read(program, [prompt])
         here = [j for j, column in enumerate(program.columns) if column.edit >= len(plan)]
         columns = (replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
@@ -246,7 +249,7 @@ class Model:
             n_before = n_prompt = len(before)
         if len(whole) == n_before:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
-        program, last = self._runner.compile(Plan(edits)), len(whole) - n_before
+        program, last = self._runner.compile([Plan(edits)]), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
 
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
@@ -297,7 +300,7 @@ class Model:
     def generate_many(
         self,
         prompts: Sequence[PromptLike],
-        edits: EditsLike = (),
+        edits: EditsLike | Sequence[Plan] = (),
         *,
         seeds: Sequence[int] | None = None,
         max_new_tokens: int = 60,
@@ -305,11 +308,11 @@ class Model:
         top_p: float = 1.0,
         use_cache: bool = True,
     ) -> list[Run]:
-        """Write on from several prompts in one batch, under the same edits.
+        """Write on from several prompts in one batch.
 
         Args:
             prompts: A prompt a text.
-            edits: Edits, or a plan.
+            edits: Edits or a plan for all texts, or a list of plans, one a text.
             seeds: A seed a text; 0 for all by default.
             max_new_tokens: As in `generate`, like the rest.
             temperature: 0 is greedy.
@@ -327,10 +330,10 @@ class Model:
             return []
         settings = [Settings(max_new_tokens, temperature, top_p, seed) for seed in seeds]
         encoded = [self._runner.fitting(prompt, max_new_tokens) for prompt in encoded]
-        plan = Plan(edits)
-        rows = len(encoded)
-        program = self._runner.compile(plan, enabled=[True] * rows)
-        return self._runner.generate(program, encoded, [plan] * rows, settings, use_cache)
+        plans = [Plan(edits)] * len(encoded) if not _several(edits) else list(edits)
+        if len(plans) != len(encoded):
+            raise SettingError(f"There are {len(plans)} plans for {len(prompts)} prompts. Give one a prompt.")
+        return self._runner.generate(self._runner.compile(plans), encoded, plans, settings, use_cache)
 
     def compare(
         self,
@@ -349,12 +352,12 @@ class Model:
         """
         plan, settings = Plan(edits), Settings(max_new_tokens, temperature, top_p, seed)
         encoded = self._runner.fitting(self.encode(prompt), max_new_tokens)
-        program = self._runner.compile(plan, enabled=[False, True])
-        baseline, steered = self._runner.generate(program, [encoded] * 2, [Plan(), plan], [settings] * 2)
+        plans = [Plan(), plan]
+        baseline, steered = self._runner.generate(self._runner.compile(plans), [encoded] * 2, plans, [settings] * 2)
         baseline = replace(baseline, unsteered_logprobs=baseline.logprobs)
         if not steered.token_ids:
             return Comparison(baseline, steered, torch.zeros(0))
-        program = self._runner.compile(plan, enabled=[True, False])
+        program = self._runner.compile([plan, Plan()])
         texts, lengths = [self._runner.text_of(steered)] * 2, [len(encoded)] * 2
         scores = self._runner.score(program, texts, lengths, len(steered.token_ids), pairs=True)
         steered = replace(steered, unsteered_logprobs=scores["logprobs"][1].clone())
@@ -385,16 +388,15 @@ class Model:
         Raises:
             SteerkitError: The prompt, a setting or the edit does not fit the model.
         """
-        if not isinstance(edit, Edit) or edit.operator == "ablate":
+        if not isinstance(edit, Edit) or edit.operator in WITHOUT_STRENGTH:
             raise EditError(f"A sweep runs over the strengths of one edit, such as vector.add(1); got {edit!r}.")
         values = [as_strength(strength) for strength in strengths]
         if not values:
             raise EditError("A sweep needs at least one strength, such as strengths=[-2, 0, 2].")
         settings = Settings(max_new_tokens, temperature, top_p, seed)
         encoded, rows = self._runner.fitting(self.encode(prompt), max_new_tokens), len(values)
-        program = self._runner.compile(Plan(edit), strengths=[[value] for value in values], enabled=[True] * rows)
         plans = [Plan(edit.with_strength(value)) for value in values]
-        runs = self._runner.generate(program, [encoded] * rows, plans, [settings] * rows)
+        runs = self._runner.generate(self._runner.compile(plans), [encoded] * rows, plans, [settings] * rows)
         return Sweep(values, self._runner.with_unsteered_scores(runs))
 
     def stream(
@@ -426,13 +428,12 @@ class Model:
         self._runner.refuse_remote("stream")
         settings = Settings(max_new_tokens, temperature, top_p, seed)
         encoded = self._runner.fitting(self.encode(prompt), max_new_tokens)
-        enabled = [True, False] if baseline else [True]
-        runner, plans = self._runner, [Plan(edits), Plan()][: len(enabled)]
-        live = runner.live(runner.compile(plans[0], enabled=enabled), replaceable=True)
+        runner, plans = self._runner, [Plan(edits), Plan()][: 1 + baseline]
+        live = runner.live(runner.compile(plans), replaceable=True)
 
         def update(edits: EditsLike) -> None:
             plan = Plan(edits)
-            live.program = runner.compile(plan, enabled=enabled)  # compiled whole before it takes force
+            live.program = runner.compile([plan, *plans[1:]])  # compiled whole before it takes force
             plans[0] = plan
 
         def write(pace: Pace) -> tuple[Run, Run | None]:
@@ -456,10 +457,17 @@ class Model:
             EngineError: The model runs remotely.
         """
         self._runner.refuse_remote("steer")
-        live = self._runner.live(self._runner.compile(Plan(edits)), replaceable=True)
+        plan = Plan(edits)
+        if plan.actions or any(edit.where.chat for edit in plan):
+            raise EngineError(f"'{plan}': roles, messages and actions need a text of this model's own; use generate.")
+        live = self._runner.live(self._runner.compile([plan]), replaceable=True)
         with tracing.attached(self.nnsight, live):
             yield
 
     def __repr__(self) -> str:
         where = {True: "NDIF", "local": f"{self.device}, as NDIF would", False: self.device}[self.remote]
         return f"Model({self.name!r}, {self.n_layers} layers of width {self.d_model}, on {where})"
+
+
+def _several(edits: EditsLike | Sequence[Plan]) -> bool:
+    return isinstance(edits, Sequence) and bool(edits) and all(isinstance(item, Plan) for item in edits)

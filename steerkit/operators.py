@@ -38,7 +38,9 @@ def register_operator(name: str, function: Operator) -> None:
         >>> register_operator("dampen", lambda coefficient, strength: coefficient / (1 + strength))
     """
     if name in OPERATORS or not name.isidentifier():
-        raise EditError(f"{name!r} cannot name an operator: it must be an identifier other than {', '.join(OPERATORS)}.")
+        raise EditError(
+            f"{name!r} cannot name an operator: it must be an identifier other than {', '.join(OPERATORS)}."
+        )
     try:
         inspect.signature(function).bind(None, None)
     except (TypeError, ValueError):

@@ -1,21 +1,25 @@
-"""Programs: a plan as tensors, and what they do to an activation.
+"""Programs: plans as tensors, for the rows of one batch.
 
 Pure functions and tensors, no model inside, so that a program can be shipped to wherever the model runs.
 
-Shapes: `rows` of a batch, `tokens` of one forward pass, `edits` as columns (one for each edit and site of its target).
+Shapes: `rows` of a batch, `tokens` of one forward pass, `edits` as columns (one for each edit and site of its target,
+and one for the second target of an edit that has two).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit.actions import Call
 from steerkit.dictionaries.encoder import Encoder
+from steerkit.gates import Gate, Watch
+from steerkit.group import Group
+from steerkit.scope import Layout, fading, in_scope
 from steerkit.sites import Location, Site
+from steerkit.where import Where
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -38,61 +42,32 @@ class Column:
 
 
 @dataclass
-class Group:
-    """Edits at one site whose coefficients are read together: vectors, or features of one dictionary.
-
-    Attributes:
-        columns: The program's columns that they are.
-        directions: What is written, one row an edit.
-        gain, shift: The operator as `c' = gain * c + shift`, a number for each row of the batch and edit.
-        by_norm: Which shifts are multiples of the token's own norm.
-        by_length: Which shifts are lengths in units of the activation.
-        additive: Which edits write their shift whatever the coefficient is.
-        readers: For vectors, what coefficients are read with: `x @ readers.T`.
-        gram: For vectors, the coefficient of each direction along each reader, in float64.
-        encoder: For features, what reads them where they are written.
-        elsewhere: For features that are read at another site, the key under which their coefficients lie.
-    """
-
-    columns: slice
-    directions: Float[Tensor, "edits width"]
-    gain: Float[Tensor, "rows edits"]
-    shift: Float[Tensor, "rows edits"]
-    by_norm: Bool[Tensor, " edits"]
-    by_length: Bool[Tensor, " edits"]
-    additive: Bool[Tensor, " edits"]
-    readers: Float[Tensor, "edits width"] | None = None
-    gram: Float[Tensor, "edits edits"] | None = None
-    encoder: Encoder | None = None
-    elsewhere: int | None = None
-    solved: bool = field(init=False)
-    normed: bool = field(init=False)
-    only_adds: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.only_adds = bool(self.additive.all())
-        self.solved = self.gram is not None and int((~self.additive).sum()) > 1
-        self.normed = bool(self.by_norm.any())
-
-    def to(self, device: torch.device) -> None:
-        """Move every tensor to a device, in place."""
-        if self.directions.device != device:
-            for name, value in vars(self).items():
-                if isinstance(value, torch.Tensor | Encoder):
-                    setattr(self, name, value.to(device))
-
-
-@dataclass
 class SiteProgram:
     """What happens at one site. All edits read the incoming activation; their differences add up.
 
     Attributes:
         location: Where the site's activation stands.
         groups: The edits.
+        watches: The comparisons that are read there, before the edits.
+        preserve_norm: (rows,) in which rows each token's activation gets back the norm that it had; None for none.
     """
 
     location: Location
     groups: list[Group] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
+    preserve_norm: Bool[Tensor, " rows"] | None = None
+
+    def keep_norm(
+        self, x: Float[Tensor, "rows tokens width"], delta: Float[Tensor, "rows tokens width"]
+    ) -> Float[Tensor, "rows tokens width"]:
+        """The difference that leaves each changed token's activation with the norm that it had."""
+        if self.preserve_norm is None:
+            return delta
+        moved = x + delta
+        norm = moved.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+        kept = moved * (x.norm(dim=-1, keepdim=True) / norm) - x
+        changed = (delta != 0).any(-1, keepdim=True) & self.preserve_norm.to(x.device)[:, None, None]
+        return torch.where(changed, kept, delta)
 
 
 @dataclass
@@ -121,6 +96,7 @@ class Stop:
         reads: What is read there to be written elsewhere, after the edits there.
         captured: Sites whose activations are kept, each after the edits there.
         kept: Whether what stands there is needed again later in the layer.
+        takes_out: Whether what passing edits wrote is taken out there, last of all.
     """
 
     location: Location
@@ -129,32 +105,67 @@ class Stop:
     reads: list[Read] = field(default_factory=list)
     captured: list[tuple[Site, Location]] = field(default_factory=list)
     kept: bool = False
+    takes_out: bool = False
 
 
 @dataclass
 class Program:
-    """A plan for the rows of one batch.
+    """Plans for the rows of one batch.
 
     Attributes:
         stops: Where a forward pass is held, in the order in which it gets there.
-        columns: What each column of coefficients belongs to.
+        columns: What each column of coefficients belongs to; edits are numbered over all rows.
+        index: For each row and column, the edit's index in that row's plan; -1 where it has none such.
         enabled: Which edit acts in which row.
-        prompt, generated, special: For each edit, whether it acts on such tokens.
-        is_special: For each id of the vocabulary, whether it is special.
+        wheres: The tokens on which each edit acts.
+        rule: Which rule about token ids each edit follows.
+        allowed: For each id of the vocabulary, which rules let an edit act on it.
+        plain: For each id of the vocabulary, whether it is not special.
+        gates: For each edit, its condition; None for always.
+        actions: Conditions with what they do: a function to call, or None to end the text.
+        acting: Which action is of which row's plan.
+        one_by_one: Whether new tokens have to be run one after another, because a condition on earlier tokens reads
+            deeper than its edit writes.
     """
 
     stops: list[Stop]
     columns: tuple[Column, ...]
+    index: tuple[tuple[int, ...], ...]
     enabled: Bool[Tensor, "rows edits"]
-    prompt: Bool[Tensor, " edits"]
-    generated: Bool[Tensor, " edits"]
-    special: Bool[Tensor, " edits"]
-    is_special: Bool[Tensor, " vocabulary"]
+    wheres: tuple[Where, ...]
+    rule: Int[Tensor, " edits"]
+    allowed: Bool[Tensor, "vocabulary rules"]
+    plain: Bool[Tensor, " vocabulary"]
+    gates: tuple[Gate | None, ...]
+    actions: tuple[tuple[Gate, Call | None], ...]
+    acting: Bool[Tensor, "rows actions"]
+    one_by_one: bool
 
     @property
     def rows(self) -> int:
         """Rows of the batch that it was made for; 1 serves any."""
         return len(self.enabled)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether anything hangs on a condition."""
+        return bool(self.actions) or any(gate is not None for gate in self.gates)
+
+    @property
+    def chat(self) -> bool:
+        """Whether an edit asks for chat messages."""
+        return any(where.chat for where in self.wheres)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is read or edited."""
+        return not self.columns and not self.actions
+
+    def of_row(self, row: int) -> tuple[list[int], tuple[Column, ...]]:
+        """The columns that belong to a row's own plan, and what they are there."""
+        own = self.index[row % self.rows]
+        kept = [i for i, edit in enumerate(own) if edit >= 0]
+        return kept, tuple(replace(self.columns[i], edit=own[i]) for i in kept)
 
     def reads_as(self, other: Program) -> bool:
         """Whether another program's columns are of the same directions."""
@@ -170,90 +181,18 @@ class Program:
 
     def to(self, device: torch.device) -> None:
         """Move what masks are made of to a device, in place; a site's tensors follow its activation."""
-        if self.is_special.device != device:
-            for name in ("enabled", "prompt", "generated", "special", "is_special"):
+        if self.allowed.device != device:
+            for name in ("enabled", "rule", "allowed", "plain", "acting"):
                 setattr(self, name, getattr(self, name).to(device))
 
+    def scope(self, layout: Layout) -> Bool[Tensor, "rows length edits"]:
+        """The tokens of a batch on which each edit acts, before any is left out by its id or a condition."""
+        return in_scope(self.wheres, layout) & self.enabled[:, None]
 
-def mask(
-    program: Program,
-    ids: Int[Tensor, "rows tokens"],
-    generated: Bool[Tensor, "rows tokens"],
-    real: Bool[Tensor, "rows tokens"],
-) -> Bool[Tensor, "rows tokens edits"]:
-    """The tokens on which each edit acts.
+    def fade(self, layout: Layout) -> Float[Tensor, "rows length edits"] | None:
+        """What each edit's change is multiplied by; None where nothing fades."""
+        return fading(self.wheres, layout)
 
-    Args:
-        program: The program.
-        ids: Token ids of this forward pass.
-        generated: Which of them are new tokens rather than the prompt's.
-        real: Which of them are no padding.
-    """
-    in_scope = torch.where(generated[..., None], program.generated, program.prompt)
-    return in_scope & real[..., None] & _reachable(program, ids)
-
-
-def mask_new(program: Program, ids: Int[Tensor, "rows 1"]) -> Bool[Tensor, "rows 1 edits"]:
-    """`mask` for a pass that holds one new token a row."""
-    return program.generated & _reachable(program, ids)
-
-
-def _reachable(program: Program, ids: Tensor) -> Tensor:
-    return program.enabled[:, None] & (program.special | ~program.is_special[ids][..., None])
-
-
-def change(
-    group: Group,
-    x: Float[Tensor, "rows tokens width"],
-    acts: Bool[Tensor, "rows tokens edits"],
-    elsewhere: Mapping[int, tuple[Tensor, Tensor | None]] = MappingProxyType({}),
-) -> tuple[Float[Tensor, "rows tokens width"], Float[Tensor, "rows tokens edits"]]:
-    """What the edits of a group add to a site's activation.
-
-    Args:
-        group: The edits.
-        x: The incoming activation, in float32.
-        acts: The tokens on which each of them acts.
-        elsewhere: By key, coefficients that were read at another site, and the scale of their tokens.
-
-    Returns:
-        The difference, exactly 0 where no edit acts or each is at its identity, and the coefficients as read.
-    """
-    scale = None  # of the token, by which a normalising dictionary multiplies what it writes
-    if group.readers is not None:
-        coefficients = x @ group.readers.T
-    elif group.encoder is not None:
-        normalised, scale, _ = group.encoder.normalise(x)
-        coefficients = group.encoder.activate(normalised)
-    else:
-        coefficients, scale = elsewhere[group.elsewhere]
-    shift = group.shift[:, None]
-    if group.normed:
-        shift = torch.where(group.by_norm, shift * x.norm(dim=-1, keepdim=True), shift)
-    if scale is not None:
-        shift = torch.where(group.by_length, shift / scale, shift)
-    if group.only_adds:
-        wanted = shift
-    else:
-        wanted = torch.where(group.additive, shift, (group.gain[:, None] - 1) * coefficients + shift)
-    amounts = torch.where(acts, wanted, 0.0)
-    if group.solved:
-        amounts = solve(group, amounts, acts)
-    if scale is not None:
-        amounts = amounts * scale
-    return amounts @ group.directions, coefficients
-
-
-def solve(
-    group: Group,
-    amounts: Float[Tensor, "rows tokens edits"],
-    acts: Bool[Tensor, "rows tokens edits"],
-) -> Float[Tensor, "rows tokens edits"]:
-    """How much of each direction to write so that each non-additive coefficient changes by its amount.
-
-    Directions are not orthogonal: writing along one moves the coefficients of the others. Additive edits go on top.
-    """
-    joint = acts & ~group.additive
-    both = joint[..., :, None] & joint[..., None, :]
-    system = torch.where(both, group.gram, 0.0) + torch.diag_embed((~joint).to(group.gram.dtype))
-    return torch.linalg.solve(system, amounts.to(group.gram.dtype)[..., None])[..., 0].to(amounts.dtype)
+    def reaches(self, ids: Int[Tensor, "rows tokens"]) -> Bool[Tensor, "rows tokens edits"]:
+        """Which edits may act on tokens by their ids."""
+        return self.allowed[ids][..., self.rule]

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from steerkit.compiling import compile_plan
-from steerkit.edits import Plan, Target
+from steerkit.actions import Call
+from steerkit.compiling import compile_plans
+from steerkit.edits import Target
 from steerkit.engines import passes, tracing
 from steerkit.engines.live import Live
 from steerkit.engines.sampling import Sampling
 from steerkit.errors import EngineError, PromptError
-from steerkit.program import Column, Program
+from steerkit.plans import Plan
+from steerkit.program import Program
 from steerkit.runs import Run, Settings
+from steerkit.scope import Layout
 from steerkit.sites import Site, SiteMap
 from steerkit.streams import Pace, Step, Token, Turns
 from steerkit.tokens import Decoder, Prompt, pieces, special_ids
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
     from nnsight import TransformersModel
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -56,18 +59,11 @@ class Runner:
         self._is_special = torch.zeros(max(text_config.vocab_size, len(self.tokenizer)), dtype=torch.bool)
         self._is_special[sorted(self.special)] = True
 
-    def compile(
-        self,
-        plan: Plan,
-        *,
-        enabled: Sequence[bool] = (True,),
-        strengths: Sequence[Sequence[float]] | None = None,
-        read: Sequence[Target] = (),
-        capture: Sequence[Site] = (),
-    ) -> Program:
-        """Turn a plan into a program for this model; see `compile_plan`."""
-        special = self._is_special.clone()
-        return compile_plan(plan, self.sites, self.module, special, strengths, enabled, read, capture)
+    def compile(self, plans: Sequence[Plan], *, read: Sequence[Target] = (), capture: Sequence[Site] = ()) -> Program:
+        """Turn a plan a row, or one for all, into a program for this model; see `compile_plans`."""
+        if self.remote and any(isinstance(action, Call) for plan in plans for action in plan.actions):
+            self.refuse_remote("A call back")
+        return compile_plans(plans, self.sites, self.module, self._is_special.clone(), read, capture)
 
     def live(self, program: Program, *, replaceable: bool = False) -> Live:
         """A program ready to run; `replaceable` lets another take its place while it runs."""
@@ -113,7 +109,7 @@ class Runner:
         with tqdm(total=len(order), desc="Reading", unit="text", delay=2) as bar:
             for start in range(0, len(order), batch_size):
                 batch = order[start : start + batch_size]
-                program = self.compile(Plan(), enabled=[True] * len(batch), capture=sites)
+                program = self.compile([Plan()], capture=sites)
                 found = self.read(program, [prompts[i] for i in batch], only_last=only_last)["captured"]
                 for row, i in enumerate(batch):
                     last = 1 if only_last else len(prompts[i])
@@ -124,9 +120,7 @@ class Runner:
         self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False
     ) -> dict[str, Tensor]:
         """Log-probabilities of the last tokens, and KL of pairs of rows; see `passes.score`."""
-        width = max(map(len, texts))
-        first_new = torch.tensor([width - len(text) + n for text, n in zip(texts, n_prompt, strict=True)])
-        record = self._run(self.live(program), passes.score, texts, first_new=first_new, last=last, pairs=pairs)
+        record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs)
         return {name: values.cpu().clone() for name, values in record.items() if values is not None}
 
     def generate(
@@ -140,7 +134,7 @@ class Runner:
         """Write a text for each row of a batch."""
         record = self._generate(self.live(program), prompts, settings, use_cache)
         rows = zip(range(len(prompts)), prompts, plans, settings, strict=True)
-        return [self._finish(record, *row, program.columns) for row in rows]
+        return [self._finish(record, *row, program) for row in rows]
 
     def write(
         self, live: Live, prompt: Prompt, plans: Callable[[], Sequence[Plan]], settings: Settings, pace: Pace
@@ -168,11 +162,11 @@ class Runner:
 
         live.emit = emit
         record = self._generate(live, [prompt for _ in rows], [settings for _ in rows], use_cache=True)
-        columns = live.ran.columns
+        program = live.ran
         for i, under in enumerate(read_under):
-            if not under.reads_as(live.ran):  # an edit that joined midway has no numbers from before
-                record["coefficients"][i] = torch.full((len(rows), len(columns)), torch.nan)
-        runs = [self._finish(record, row, prompt, plan, settings, columns) for row, plan in enumerate(plans())]
+            if not under.reads_as(program):  # an edit that joined midway has no numbers from before
+                record["coefficients"][i] = torch.full((len(rows), len(program.columns)), torch.nan)
+        runs = [self._finish(record, row, prompt, plan, settings, program) for row, plan in enumerate(plans())]
         return runs[0], runs[1] if len(runs) > 1 else None
 
     def with_unsteered_scores(self, runs: list[Run]) -> list[Run]:
@@ -182,7 +176,7 @@ class Runner:
             return [replace(run, unsteered_logprobs=run.logprobs) for run in runs]
         texts = [self.text_of(run) for run in written]
         last = max(len(run.token_ids) for run in written)
-        program = self.compile(Plan(), enabled=[True] * len(texts))
+        program = self.compile([Plan()])
         scores = iter(self.score(program, texts, [len(run.prompt) for run in written], last)["logprobs"])
         return [
             replace(
@@ -199,14 +193,36 @@ class Runner:
             (*prompt.tokens, *run.tokens),
             (*prompt.special, *run.special),
             (*prompt.roles, *(None for _ in run.token_ids)),
+            (*prompt.messages, *(None for _ in run.token_ids)),
         )
 
     def _run(
-        self, live: Live, function: Callable[..., None], prompts: Sequence[Prompt], **inputs: Any
+        self,
+        live: Live,
+        function: Callable[..., None],
+        prompts: Sequence[Prompt],
+        n_prompt: Sequence[int] | None = None,
+        room: int = 0,
+        **inputs: Any,
     ) -> dict[str, Any]:
-        ids, real = _padded(prompts)
+        """Run a pass over texts.
+
+        Args:
+            live: The program in force.
+            function: One of `passes`.
+            prompts: The texts.
+            n_prompt: How many tokens of each are its prompt; None for all.
+            room: Tokens that are going to be written.
+            **inputs: Passed to the function.
+        """
+        if live.program.chat and not all(any(role is not None for role in prompt.roles) for prompt in prompts):
+            raise PromptError(
+                "An edit asks for roles or messages, but the prompt has none. Give chat messages: "
+                "[{'role': 'user', 'content': '…'}]."
+            )
+        ids, layout = _laid_out(prompts, n_prompt or [len(prompt) for prompt in prompts], room)
         with self.turns.taken():
-            return tracing.run(self.lm, live, function, self.remote, input_ids=ids, real=real, **inputs)
+            return tracing.run(self.lm, live, function, self.remote, input_ids=ids, layout=layout, **inputs)
 
     def _generate(
         self, live: Live, prompts: Sequence[Prompt], settings: Sequence[Settings], use_cache: bool
@@ -220,7 +236,7 @@ class Runner:
             self.end,
             use_cache,
         )
-        return self._run(live, passes.generate, prompts, sampling=sampling)
+        return self._run(live, passes.generate, prompts, room=shared.max_new_tokens, sampling=sampling)
 
     def _finish(
         self,
@@ -229,14 +245,14 @@ class Runner:
         prompt: Prompt,
         plan: Plan,
         settings: Settings,
-        columns: tuple[Column, ...],
+        program: Program,
     ) -> Run:
         ids = record["ids"][row]
-        columns = columns if len(plan) else ()
+        own, columns = program.of_row(row)
         coefficients = torch.zeros(len(ids), len(columns))
         if columns:
             for i, step in enumerate(record["coefficients"][: len(ids)]):
-                coefficients[i] = step[row]
+                coefficients[i] = step[row, own]
         return Run(
             prompt=prompt,
             plan=plan,
@@ -259,14 +275,23 @@ class Runner:
         return Token(token_id, text, record["logprobs"][row][position], token_id in self.special)
 
 
-def _padded(prompts: Sequence[Prompt]) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
+def _laid_out(
+    prompts: Sequence[Prompt], n_prompt: Sequence[int], room: int
+) -> tuple[Int[Tensor, "rows tokens"], Layout]:
+    """Token ids of texts, right-aligned, and what is known of them."""
     width = max(map(len, prompts))
+    names = tuple(dict.fromkeys(role for prompt in prompts for role in prompt.roles if role is not None))
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    real = torch.zeros(len(prompts), width, dtype=torch.bool)
+    real = torch.ones(len(prompts), width + room, dtype=torch.bool)
+    roles, messages = torch.full((2, len(prompts), width + room), -1)
     for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt.ids)
-        real[row, width - len(prompt) :] = True
-    return ids, real
+        start = width - len(prompt)
+        ids[row, start:] = torch.tensor(prompt.ids)
+        real[row, :start] = False
+        roles[row, start:width] = torch.tensor([-1 if role is None else names.index(role) for role in prompt.roles])
+        messages[row, start:width] = torch.tensor([-1 if index is None else index for index in prompt.messages])
+    first_new = [width - len(prompt) + n for prompt, n in zip(prompts, n_prompt, strict=True)]
+    return ids, Layout(real, torch.tensor(first_new), roles, messages, names)
 
 
 def _end_ids(module: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -8,8 +8,8 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from steerkit import pages
-from steerkit.edits import Plan
 from steerkit.errors import SettingError
+from steerkit.plans import Plan
 from steerkit.program import Column
 from steerkit.tokens import Prompt
 
@@ -25,6 +25,7 @@ STOPPED = {
     "end": "the text ended",
     "length": "stopped at the length asked for",
     "cancelled": "cancelled",
+    "condition": "stopped on a condition",
     "overflow": "stopped: the steered activations left the range of numbers; use a smaller strength",
 }
 
@@ -71,7 +72,7 @@ class Run:
         coefficients: (n_tokens, n_columns) coefficient of each edit at each new token's own position, as it came in,
             before that site's edits. NaN where a token was written before the edit joined.
         columns: What the columns of `coefficients` belong to.
-        stopped: Why the text ended: `end`, `length`, `cancelled` or `overflow`.
+        stopped: Why the text ended: `end`, `length`, `cancelled`, `condition` or `overflow`.
         unsteered_logprobs: (n_tokens,) the same under the unsteered model; measured by `compare`, `sweep` and
             `Model.rescore`.
     """

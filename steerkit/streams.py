@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from steerkit.edits import EditsLike
+    from steerkit.plans import EditsLike
     from steerkit.program import Column
     from steerkit.runs import Run
 

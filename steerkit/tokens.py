@@ -28,12 +28,14 @@ class Prompt:
         tokens: Text of each token; special tokens by their name.
         special: Whether each token is special (of the tokenizer or of the chat template).
         roles: For chat, the role whose message each token belongs to; None for the template's own text.
+        messages: For chat, the index of that message.
     """
 
     ids: tuple[int, ...]
     tokens: tuple[str, ...]
     special: tuple[bool, ...]
     roles: tuple[str | None, ...]
+    messages: tuple[int | None, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,12 +63,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """
     if isinstance(prompt, Prompt):
         return prompt
-    spans: list[tuple[int, int, str]] = []
+    messages: list[int | None] | None = None
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Give some text, or token ids such as [tokenizer.bos_token_id].")
         ids = tokenizer(prompt, add_special_tokens=True)["input_ids"]
-        roles: list[str | None] = [None] * len(ids)
     else:
         if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
             raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
@@ -77,14 +78,20 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
             text, spans = _render(tokenizer, items)
             encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
             ids = encoded["input_ids"]
-            roles = [_role_at(start, end, spans) for start, end in encoded["offset_mapping"]]
+            messages = [_message_at(start, end, spans) for start, end in encoded["offset_mapping"]]
         else:
             ids = [_token_id(item, len(tokenizer)) for item in items]
-            roles = [None] * len(ids)
     if not ids:
         raise PromptError(f"The prompt {prompt!r} has no tokens. Give some text.")
     special = special_ids(tokenizer)
-    return Prompt(tuple(ids), tuple(pieces(tokenizer, (), ids)), tuple(index in special for index in ids), tuple(roles))
+    messages = messages or [None] * len(ids)
+    return Prompt(
+        ids=tuple(ids),
+        tokens=tuple(pieces(tokenizer, (), ids)),
+        special=tuple(index in special for index in ids),
+        roles=tuple(None if message is None else items[message]["role"] for message in messages),
+        messages=tuple(messages),
+    )
 
 
 def encode_all(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptLike]) -> list[Prompt]:
@@ -143,7 +150,7 @@ class Decoder:
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int, str]]]:
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int, int]]]:
     if not tokenizer.chat_template:
         raise PromptError("This tokenizer has no chat template, so chat messages cannot be used. Give text instead.")
     for message in messages:
@@ -153,7 +160,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> 
     marks = [f"\x02{i}\x03" for i in range(len(messages))]
     marked = _chat(tokenizer, [{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)])
     spans, cursor, at = [], 0, 0
-    for message, mark in zip(messages, marks, strict=True):
+    for index, (message, mark) in enumerate(zip(messages, marks, strict=True)):
         place = marked.find(mark, at)
         if place >= 0 and text.startswith(marked[at:place], cursor):  # the template's own text before it
             cursor, at = cursor + place - at, place + len(mark)
@@ -162,7 +169,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> 
         start = text.find(content, cursor)
         if content and start >= 0:
             cursor = start + len(content)
-            spans.append((start, cursor, message["role"]))
+            spans.append((start, cursor, index))
     return text, spans
 
 
@@ -170,8 +177,8 @@ def _chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> st
     return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
 
 
-def _role_at(start: int, end: int, spans: list[tuple[int, int, str]]) -> str | None:
-    return next((role for low, high, role in spans if start < high and end > low), None)
+def _message_at(start: int, end: int, spans: list[tuple[int, int, int]]) -> int | None:
+    return next((message for low, high, message in spans if start < high and end > low), None)
 
 
 def _token_id(item: object, n_vocabulary: int) -> int:

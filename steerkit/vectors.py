@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.edits import Steerable, as_strength
+from steerkit.edits import Edit, Steerable
 from steerkit.errors import SiteError, VectorError
 from steerkit.sites import Site
+from steerkit.strengths import as_strength
+from steerkit.where import EVERYWHERE, Where
 
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Float
     from torch import Tensor
+
+    from steerkit.conditions import Condition
 
 
 class Vector(Steerable):
@@ -65,6 +69,37 @@ class Vector(Steerable):
             raise SiteError(f"The vector {self.label!r} has no direction at '{site}'; it has: {sites}.") from None
 
     __getitem__ = direction
+
+    def at(self, site: str | Site) -> Vector:
+        """The vector at one of its sites alone.
+
+        Raises:
+            SiteError: It has no direction there.
+        """
+        return Vector({site: self.direction(site)}, self.label)
+
+    def rotate(
+        self,
+        towards: Vector,
+        degrees: float,
+        where: Where = EVERYWHERE,
+        when: Condition | None = None,
+        *,
+        direct: bool = True,
+    ) -> Edit:
+        """Edit: turn what lies in the plane of two directions, from this one towards another.
+
+        The activation's part in the plane is rotated and keeps its length; the rest stays as it is. (Vu & Nguyen 2025,
+        "Angular Steering"; theirs sets the angle, this adds to it.)
+
+        Args:
+            towards: A vector with other directions at the same sites.
+            degrees: The angle.
+            where: The tokens on which it acts.
+            when: The condition under which it acts.
+            direct: See `Edit`.
+        """
+        return Edit(self, "rotate", degrees, where=where, when=when, direct=direct, other=towards)
 
     def __len__(self) -> int:
         return len(self._directions)

@@ -20,8 +20,8 @@ class Where:
     """The tokens on which an edit acts.
 
     `prompt`, `generated` and `last_prompt` choose kinds of tokens; the other fields narrow the choice, each on its own;
-    what `last_prompt=False`, `not_tokens` and `special=False` leave out stays out whatever else is asked for. Padding is
-    never touched.
+    what `last_prompt=False`, `not_tokens` and `special=False` leave out stays out whatever else is asked for. Padding
+    is never touched.
 
     Attributes:
         prompt: Act on the prompt's tokens.

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from steerkit.program import Program, Stop, change, mask, mask_new
+from steerkit.gates import Watched
+from steerkit.group import Change
+from steerkit.program import Program, SiteProgram, Stop
+from steerkit.scope import Layout
 from steerkit.sites import Location
 
 if TYPE_CHECKING:
@@ -27,8 +30,9 @@ class Live:
     Attributes:
         record: What the run leaves behind.
         ran: The program of the pass that is running or has just run; `program` may be replaced meanwhile.
-        n_prompt: Tokens of the prompt, padding included, where the passes are somebody else's.
         last: Whether no pass follows the running one.
+        text: Token ids so far of a text that somebody else passes through the model.
+        n_prompt: How many of them are its prompt.
         only_last: Whether captured sites are kept at the last token of the pass alone.
         captured: (rows, tokens, width) activation at each captured site.
     """
@@ -39,38 +43,51 @@ class Live:
         self.program, self.emit = program, emit
         self.anchor = anchor
         self.record: dict[str, Any] = {}
-        self.acts: Tensor | None = None
         self.last = False
+        self.text: Tensor | None = None
         self.n_prompt = 0
         self.only_last = False
         self.captured: dict[str, Tensor] = {}
         self.ran = program
+        self._acts: Tensor | None = None
+        self._fade: Tensor | None = None
+        self._scope: Tensor | None = None
+        self._fading: Tensor | None = None
+        self._scoped: tuple[Program, Layout] | None = None
+        self._watched = Watched()
+        self._passing: Tensor | None = None
         self._elsewhere: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._seen: list[Tensor] = []
         self._shape = torch.Size()
         self._envoys: dict[str, Any] = {}
 
-    def begin(
-        self,
-        ids: Int[Tensor, "rows tokens"],
-        generated: Bool[Tensor, "rows tokens"],
-        real: Bool[Tensor, "rows tokens"],
-    ) -> None:
-        """Say what the pass that starts now holds: several tokens, of which some may be new ones."""
-        if self._start(ids):
-            self.acts = mask(self.ran, ids, generated, real)
+    def begin(self, ids: Int[Tensor, "rows end"], start: int, layout: Layout) -> None:
+        """Say what the pass that starts now holds.
 
-    def begin_new(self, ids: Int[Tensor, "rows 1"]) -> None:
-        """Say that the pass that starts now holds one new token a row."""
-        if self._start(ids):
-            self.acts = mask_new(self.ran, ids)
+        Args:
+            ids: The text so far, the tokens of the pass included.
+            start: Place of the pass's first token.
+            layout: What is known of the batch beforehand.
+        """
+        program = self.ran = self.program
+        self._seen, self._passing, now = [], None, ids[:, start:]
+        self._shape = now.shape
+        if program.empty:
+            return
+        program.to(ids.device)
+        if self._scoped is None or self._scoped[0] is not program or self._scoped[1] is not layout:
+            self._scoped = program, layout
+            self._scope, self._fading = program.scope(layout), program.fade(layout)
+        place = slice(start, ids.shape[1])
+        self._acts = self._scope[:, place] & program.reaches(now)
+        self._fade = None if self._fading is None else self._fading[:, place]
+        if program.conditional:
+            self._watched.begin(start, layout, program.plain[ids])
 
-    def _start(self, ids: Tensor) -> bool:
-        self.ran = self.program
-        self._seen, self._shape = [], ids.shape
-        if self.ran.columns:
-            self.ran.to(ids.device)
-        return bool(self.ran.columns)
+    def fired(self) -> Bool[Tensor, "rows actions"]:
+        """Which actions' conditions hold at the last token of the pass that has just run."""
+        held = torch.stack([self._watched.holds(gate)[:, -1] for gate, _ in self.ran.actions], dim=-1)
+        return held & self.ran.acting
 
     def take(self) -> Float[Tensor, "rows columns"]:
         """Coefficients read at the last token of the pass that has just run."""
@@ -101,16 +118,15 @@ class Live:
         for site in stop.sites:
             stands = hidden.float()
             x = self._seen_from(lm, site.location, stands, kept)
-            delta = None
-            for group in site.groups:
-                group.to(hidden.device)
-                acts = self.acts[..., group.columns].to(hidden.device)
-                part, coefficients = change(group, x, acts, self._elsewhere)
-                delta = part if delta is None else delta + part
-                self._seen.append(coefficients)
-            if site.location.norm is not None:
-                delta = delta * self._norm(lm, site.location)[0]
-            hidden = (stands + delta).to(hidden.dtype)
+            for watch in site.watches:
+                self._watched.see(watch, x)
+            if site.groups:
+                delta = site.keep_norm(x, self._change(site, x))
+                if site.location.norm is not None:
+                    delta = delta * self._norm(lm, site.location)[0]
+                hidden = (stands + delta).to(hidden.dtype)
+        if stop.takes_out and self._passing is not None:
+            hidden = (hidden.float() - self._passing.to(hidden.device)).to(hidden.dtype)
         for read in stop.reads:
             encoder = read.encoder.to(hidden.device)
             x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
@@ -121,6 +137,24 @@ class Live:
         if stop.kept:
             kept[stop.location.module] = hidden
         return hidden
+
+    def _change(self, site: SiteProgram, x: Tensor) -> Tensor:
+        """What the edits at a site add to its activation."""
+        total = None
+        for group in site.groups:
+            group.to(x.device)
+            acts = self._acts[..., group.columns].to(x.device)
+            for column, gate in enumerate(self.ran.gates[group.columns]):
+                if gate is not None:
+                    acts[..., column] &= self._watched.holds(gate).to(x.device)
+            fade = None if self._fade is None else self._fade[..., group.columns].to(x.device)
+            change: Change = group.change(x, acts, fade, self._elsewhere)
+            total = change.delta if total is None else total + change.delta
+            self._seen.append(change.coefficients)
+            if change.passing is not None:
+                passing = self._passing
+                self._passing = change.passing if passing is None else passing.to(x.device) + change.passing
+        return total
 
     def _seen_from(self, lm: Any, location: Location, stands: Tensor, kept: dict[str, Tensor]) -> Tensor:
         """The site's activation, from what stands at its location."""

@@ -14,6 +14,7 @@ import nnsight
 import torch
 
 from steerkit.engines.live import Live
+from steerkit.scope import Layout
 
 if TYPE_CHECKING:
     from nnsight import TransformersModel
@@ -69,12 +70,15 @@ def observe(lm: TransformersModel, live: Live, first: bool) -> None:
     """Tell the program which tokens a pass that somebody else started holds. Runs inside a trace."""
     arguments, keywords = lm.inputs
     ids = keywords["input_ids"] if "input_ids" in keywords else arguments[0]
-    attention = keywords.get("attention_mask")
     n_tokens = ids.shape[1]
-    real = torch.ones_like(ids, dtype=torch.bool) if attention is None else attention[:, -n_tokens:].bool()
     if first:
         live.n_prompt = n_tokens
     # later passes hold new tokens alone, or without a cache the whole text
-    start = 0 if first or n_tokens > live.n_prompt else live.n_prompt
-    positions = torch.arange(start, start + n_tokens, device=ids.device)
-    live.begin(ids, (positions >= live.n_prompt).expand_as(ids), real)
+    whole = first or n_tokens > live.n_prompt
+    live.text = ids if whole else torch.cat([live.text, ids], dim=1)
+    attention = keywords.get("attention_mask")
+    real = torch.ones_like(live.text, dtype=torch.bool)
+    if attention is not None and attention.shape == real.shape:
+        real = attention.bool()
+    first_new = torch.full((len(ids),), live.n_prompt, device=ids.device)
+    live.begin(live.text, live.text.shape[1] - n_tokens, Layout(real, first_new))

@@ -55,7 +55,7 @@ def hooked(model: sk.Model) -> list[str]:
 def interrupted_at(subject, error: BaseException, position: int, raising=None) -> None:
     """A run whose callback raises at one position of the new text."""
     runner, edits = subject.model._runner, [subject.vector().add(2)]
-    live = runner.live(runner.compile(sk.Plan(edits)))
+    live = runner.live(runner.compile([sk.Plan(edits)]))
 
     def emit(at: int) -> bool:
         if at == position:

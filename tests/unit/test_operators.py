@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import steerkit as sk
-from steerkit.program import change
 
 few = settings(
     max_examples=15,
@@ -62,11 +61,11 @@ def operators(draw, additive: bool = False):
 
 def changed(subject, edits, x):
     """The activation that a program's edits at the subject's site leave behind."""
-    (stop,) = subject.model._runner.compile(sk.Plan(edits)).stops
+    (stop,) = subject.model._runner.compile([sk.Plan(edits)]).stops
     (group,) = stop.sites[0].groups
-    acts = torch.ones(1, x.shape[1], len(edits), dtype=torch.bool)
-    delta, read = change(group, x, acts)
-    return x + delta, read
+    acts = torch.ones(1, x.shape[1], len(group.directions), dtype=torch.bool)
+    change = group.change(x, acts)
+    return x + change.delta, change.coefficients
 
 
 @few

@@ -127,7 +127,7 @@ def test_requests_run_where_steerkit_is_not_installed(requests, tinystories_fold
 
 def test_a_program_is_tensors_and_numbers(gpt2):
     """It survives a pickle of its own, and stays small."""
-    program = gpt2.model._runner.compile(sk.Plan(gpt2.vector().add(1)))
+    program = gpt2.model._runner.compile([sk.Plan(gpt2.vector().add(1))])
     again = pickle.loads(pickle.dumps(program))
     assert again.columns == program.columns
     assert len(pickle.dumps(program)) < 20_000

@@ -200,7 +200,7 @@ def test_columns_that_share_a_label_and_a_site_are_told_apart(gpt2):
 
 def made_up(ids, **changes) -> Run:
     fields = {
-        "prompt": sk.Prompt((1,), ("a",), (False,), (None,)),
+        "prompt": sk.Prompt((1,), ("a",), (False,), (None,), (None,)),
         "plan": sk.Plan(),
         "settings": Settings(9, 1.0, 1.0, 0),
         "token_ids": ids,

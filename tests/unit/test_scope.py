@@ -8,6 +8,7 @@ import torch
 import steerkit as sk
 from steerkit.engines import passes, tracing
 from steerkit.engines.sampling import Sampling
+from steerkit.scope import Layout
 
 SCOPES = [
     sk.Where(prompt=prompt, generated=generated, special=special)
@@ -39,8 +40,8 @@ def passes_over(model, edits, vector, ids, new, use_cache) -> list[torch.Tensor]
     """What is read along a vector in each pass, with the prompt in the first and then one new token a pass."""
     seen = []
 
-    def write(lm, live, input_ids, real, **_):
-        text = passes._Text(lm._module, live, input_ids, real, Sampling(len(new), 0, 1, (0,), use_cache=use_cache))
+    def write(lm, live, input_ids, layout, **_):
+        text = passes._Text(lm._module, live, input_ids, layout, Sampling(len(new), 0, 1, (0,), use_cache=use_cache))
         for index in [None, *new]:
             if index is not None:
                 text.append(torch.tensor([index]))
@@ -48,10 +49,11 @@ def passes_over(model, edits, vector, ids, new, use_cache) -> list[torch.Tensor]
             text.step()
             seen.append(live.take_all()[0, :, -1])
 
-    live = model._runner.live(model._runner.compile(sk.Plan(edits), read=[vector]))
+    live = model._runner.live(model._runner.compile([sk.Plan(edits)], read=[vector]))
     whole = torch.tensor([ids])
+    layout = Layout(torch.ones(1, len(ids) + len(new), dtype=torch.bool), torch.tensor([len(ids)]))
     with torch.inference_mode():
-        tracing.run(model.nnsight, live, write, input_ids=whole, real=torch.ones_like(whole, dtype=torch.bool))
+        tracing.run(model.nnsight, live, write, input_ids=whole, layout=layout)
     return seen
 
 
@@ -112,7 +114,7 @@ def test_padding_is_untouched(subject):
     padding = len(ids) - 3
     everywhere = sk.Where(special=True)
     for edits in ([vector.add(5, where=everywhere)], [vector.set(5, "norm", everywhere)], [vector.ablate(everywhere)]):
-        programs = [model._runner.compile(sk.Plan(plan), enabled=[True] * 2, read=[vector]) for plan in ([], edits)]
+        programs = [model._runner.compile([sk.Plan(plan)] * 2, read=[vector]) for plan in ([], edits)]
         before, after = (model._runner.read(program, prompts)["coefficients"][..., -1] for program in programs)
         torch.testing.assert_close(after[1, :padding], before[1, :padding], rtol=1e-5, atol=1e-5)
         assert not torch.isclose(after[1, padding:], before[1, padding:]).any()

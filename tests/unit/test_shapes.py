@@ -8,25 +8,26 @@ import jaxtyping
 import pytest
 import torch
 
-import steerkit.edits
-import steerkit.program
+import steerkit.actions
+import steerkit.operators
 import steerkit.sites
 import steerkit.tokens
 import steerkit.vectors
+import steerkit.where
 from steerkit.engines.sampling import Sampling, choose
-from steerkit.program import change
+from steerkit.plans import Plan
 
 
 @pytest.fixture
 def site(gpt2):
-    plan = steerkit.edits.Plan([gpt2.vector(0).add(1), gpt2.vector(1).set(1)])
-    return gpt2.model._runner.compile(plan).stops[0].sites[0].groups[0]
+    plan = Plan([gpt2.vector(0).add(1), gpt2.vector(1).set(1)])
+    return gpt2.model._runner.compile([plan]).stops[0].sites[0].groups[0]
 
 
 def test_right_shapes_pass(site):
-    delta, coefficients = change(site, torch.zeros(1, 4, 32), torch.ones(1, 4, 2, dtype=torch.bool))
-    assert delta.shape == (1, 4, 32)
-    assert coefficients.shape == (1, 4, 2)
+    change = site.change(torch.zeros(1, 4, 32), torch.ones(1, 4, 2, dtype=torch.bool))
+    assert change.delta.shape == (1, 4, 32)
+    assert change.coefficients.shape == (1, 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_right_shapes_pass(site):
 )
 def test_wrong_shapes_raise(site, x, acts):
     with pytest.raises(jaxtyping.TypeCheckError, match=r"acts|x"):
-        change(site, x, acts)
+        site.change(x, acts)
 
 
 def test_wrong_shapes_of_logits_raise():
@@ -52,13 +53,15 @@ def test_wrong_shapes_of_logits_raise():
 
 @pytest.mark.parametrize(
     "module",
-    [steerkit.edits, steerkit.program, steerkit.sites, steerkit.tokens, steerkit.vectors],
+    [steerkit.actions, steerkit.operators, steerkit.sites, steerkit.tokens, steerkit.vectors, steerkit.where],
     ids=lambda module: module.__name__,
 )
 def test_examples_in_docstrings(module):
     assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0
 
 
-@pytest.mark.parametrize("module", [steerkit.sites, steerkit.vectors], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [steerkit.sites, steerkit.vectors, steerkit.where], ids=lambda module: module.__name__
+)
 def test_there_are_examples(module):
     assert doctest.testmod(module, extraglobs={"torch": torch}).attempted > 0

@@ -57,7 +57,7 @@ def subject(request):
 def streams(subject, edits, site: str) -> torch.Tensor:
     """Activations at a site and every token, under edits."""
     runner, prompt = subject.model._runner, subject.model.encode(subject.ids())
-    program = runner.compile(sk.Plan(edits), capture=[sk.Site.parse(site)])
+    program = runner.compile([sk.Plan(edits)], capture=[sk.Site.parse(site)])
     return runner.read(program, [prompt])["captured"][site][0].clone()
 
 
