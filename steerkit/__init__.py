@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steerkit.operators import register_operator
     from steerkit.plans import Plan
     from steerkit.reading import Reading
+    from steerkit.recipes import Recipe, Replay
     from steerkit.runs import Comparison, Run, Sweep
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
@@ -43,6 +44,8 @@ _HOMES = {
     "Plan": "plans",
     "Prompt": "tokens",
     "Reading": "reading",
+    "Recipe": "recipes",
+    "Replay": "recipes",
     "Run": "runs",
     "Site": "sites",
     "Step": "streams",
@@ -71,6 +74,8 @@ __all__ = [
     "Plan",
     "Prompt",
     "Reading",
+    "Recipe",
+    "Replay",
     "Run",
     "Site",
     "Step",

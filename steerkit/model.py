@@ -156,7 +156,7 @@ class Model:
         Raises:
             SteerkitError: A site, a width, a unit or a combination of edits does not fit.
         """
-        self._runner.compile(Plan(edits))
+        self._runner.compile([Plan(edits)])
 
     def read(
         self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()

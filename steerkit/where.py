@@ -73,6 +73,8 @@ class Where:
         for name, kind in (("roles", str), ("messages", int), ("tokens", int), ("not_tokens", int)):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _several(name, getattr(self, name), kind))
+            if getattr(self, name) == () and name != "not_tokens":
+                raise EditError(f"{name} is empty, which leaves no token. Leave it away for all.")
         if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 0 < self.decay <= 1:
             raise EditError(f"decay={self.decay!r} is no factor. Give one above 0, up to 1.")
 
