@@ -61,7 +61,7 @@ class Circumstances:
         return cls(
             model=model.name,
             revision=model.commit or model.revision,
-            ran={False: "here", True: "ndif"}.get(model.remote, "local"),
+            ran="local" if model.remote == "local" else "ndif" if model.remote else "here",
             dtype=str(model.dtype).removeprefix("torch."),
             device=device.type,
             processor=torch.cuda.get_device_name(device) if device.type == "cuda" else name,

@@ -111,8 +111,8 @@ def checked(value: Any, kind: type[T], place: str) -> T:
     Raises:
         PlanError: It is of another.
     """
-    right = isinstance(value, (int, float) if kind is float else kind)
-    if not right or (isinstance(value, bool) and kind is not bool):
+    kinds: Any = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
         shown = repr(value)
         shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
         raise PlanError(f"{place} is {shown}, where {KINDS[kind]} belongs.")

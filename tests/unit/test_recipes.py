@@ -171,9 +171,9 @@ def test_it_shows_itself(recipe):
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chat() -> sk.Model:
-    config = GPT2Config(**tiny.VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=96, initializer_range=0.3)
+    config = GPT2Config(**tiny.VOCABULARY, n_embd=16, n_layer=3, n_head=2, n_positions=96, initializer_range=0.3)
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = CHAT
     return sk.load(tiny.build(GPT2LMHeadModel, config), tokenizer=tokenizer)
