@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
@@ -22,14 +24,13 @@ if TYPE_CHECKING:
     from steerkit.operators import register_operator
     from steerkit.plans import Plan
     from steerkit.reading import Reading
+    from steerkit.recipes import Recipe, Replay
     from steerkit.runs import Comparison, Run, Sweep
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
     from steerkit.vectors import Vector
     from steerkit.where import Where
-
-__version__ = "0.1.0"
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
@@ -46,6 +47,8 @@ _HOMES = {
     "Plan": "plans",
     "Prompt": "tokens",
     "Reading": "reading",
+    "Recipe": "recipes",
+    "Replay": "recipes",
     "References": "align",
     "Run": "runs",
     "SelfTest": "dictionaries.self_test",
@@ -77,7 +80,9 @@ __all__ = [
     "Plan",
     "Prompt",
     "Reading",
+    "Recipe",
     "References",
+    "Replay",
     "Run",
     "SelfTest",
     "Site",

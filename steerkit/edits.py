@@ -15,13 +15,31 @@ from steerkit.operators import OPERATORS, PAIRED, WITHOUT_STRENGTH, WITHOUT_UNIT
 from steerkit.strengths import as_strength
 from steerkit.top_tokens import TopTokens, Unembedding, top_tokens
 from steerkit.units import UNITS, factor
-from steerkit.where import EVERYWHERE, Where
+from steerkit.where import EVERYWHERE, Where, listed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
     from steerkit.sites import Site
+
+SENTENCES = {
+    "add": "Adds {amount} to {target}",
+    "set": "Sets {target} to {amount}",
+    "at_least": "Raises {target} to {amount} where it is lower",
+    "at_most": "Lowers {target} to {amount} where it is higher",
+    "cap": "Keeps {target} between {low} and {amount}",
+    "scale": "Multiplies {target} by {amount}",
+    "ablate": "Takes {target} out",
+    "move_to": "Moves {target} to {other}",
+    "rotate": "Turns {target} by {amount}° towards {other}",
+}
+AMOUNTS = {
+    "raw": "{:g}",
+    "max": "{:g} × its maximum",
+    "residual": "a length of {:g}",
+    "norm": "{:g} × each token's norm",
+}
 
 
 @runtime_checkable
@@ -119,6 +137,31 @@ class Edit:
         times = factor(self.target, self.unit, unit)
         low = None if self.low is None else self.low * times
         return dataclasses.replace(converted, strength=self.strength * times, low=low)
+
+    def describe(self) -> str:
+        """What it does, as a sentence.
+
+        Raises:
+            DictionaryError: Its feature's dictionary does not say where it belongs.
+
+        Example:
+            >>> import torch
+            >>> from steerkit.vectors import Vector
+            >>> joy = Vector({"3.resid_post": torch.ones(4)}, "joy")
+            >>> joy.add(8, where=Where(prompt=False, decay=0.9), when=joy > 0.5).describe()
+            "Adds 8 to 'joy' at 3.resid_post on new tokens only, where 'joy' > 0.5; fading by 0.9 a token."
+        """
+        sentence = SENTENCES.get(self.operator, f"Applies {self.operator} by {{amount}} to {{target}}").format(
+            amount=AMOUNTS[self.unit].format(self.strength),
+            low="" if self.low is None else AMOUNTS[self.unit].format(self.low),
+            target=f"'{self.target.label}'",
+            other="" if self.other is None else f"'{self.other.label}'",
+        )
+        tokens, fades, fading = self.where.describe().partition("; ")
+        when = "" if self.when is None else f", where {self.when.describe()}"
+        cleaned = "" if self.direct else "; taken out again at the last layer's output"
+        off = "" if self.enabled else " It is off."
+        return f"{sentence} at {listed(self.target.sites)} on {tokens}{when}{fades}{fading}{cleaned}.{off}"
 
     def __str__(self) -> str:
         amount = "" if self.operator in WITHOUT_STRENGTH else f" {self.strength:+.4g}"

@@ -129,6 +129,11 @@ class Model:
         return sum(parameter.numel() for parameter in self._runner.module.parameters())
 
     @property
+    def commit(self) -> str | None:
+        """Commit of the repository that it was loaded from; None where it came from a folder or memory."""
+        return getattr(self._runner.module.config, "_commit_hash", None)
+
+    @property
     def device(self) -> torch.device:
         """Where the first parameter is."""
         return next(self._runner.module.parameters()).device
@@ -150,6 +155,14 @@ class Model:
             PromptError: The prompt is empty or of another form.
         """
         return encode(self.tokenizer, prompt)
+
+    def check(self, edits: EditsLike) -> None:
+        """Refuse edits that this model cannot run, without running anything.
+
+        Raises:
+            SteerkitError: A site, a width, a unit or a combination of edits does not fit.
+        """
+        self._runner.compile([Plan(edits)])
 
     def read(
         self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()

@@ -53,13 +53,6 @@ def note(text: str) -> str:
     return f'<p class="sk-note">{escape(text)}</p>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
-    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="sk-table"><tr>{first}</tr>{body}</table>'
-
-
 def passage(before: str, peak: str, after: str, number: float) -> str:
     """A piece of text around a token that is marked, with the number that belongs to it."""
     marked = f'<mark class="sk-token" title="{number:.3g}">{escape(peak)}</mark>'
@@ -95,6 +88,13 @@ def histogram(counts: Sequence[int], starts: Sequence[float], what: str) -> str:
 def columns(*parts: str) -> str:
     """Parts side by side, or stacked where it is narrow."""
     return f'<div class="sk-columns">{"".join(f"<section>{part}</section>" for part in parts)}</div>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under headings."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="sk-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def tokens(

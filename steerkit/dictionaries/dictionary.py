@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -41,6 +42,7 @@ class Dictionary:
         name: Name or path it was loaded from.
         revision: Revision it was resolved to, if any.
         labels: A file that keeps labels of the user's own; in memory without one.
+        hints: What `load_dictionary` was told besides, so that it can be told again.
 
     Attributes:
         labels: Labels of the features.
@@ -56,8 +58,10 @@ class Dictionary:
         name: str,
         revision: str | None = None,
         labels: str | os.PathLike[str] | None = None,
+        hints: Mapping[str, str | float | bool] | None = None,
     ) -> None:
         self.parts, self.name, self.revision = parts, name, revision
+        self.hints = dict(hints or {})
         self.labels = Labels(labels, n_features=parts.n_features)
         if parts.labels:
             self.labels.add(parts.labels, source=parts.format)
@@ -101,6 +105,19 @@ class Dictionary:
             DictionaryError: The files do not say, and nobody has.
         """
         return self._known(self.site_out)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 that tells dictionaries apart without reading them whole.
+
+        Of their shapes, the decoder's bias, and rows of both matrices that are evenly spread, up to a million numbers
+        each. Dictionaries that differ in other rows only have the same; small ones are covered whole.
+        """
+        matrices = [matrix for matrix in (self.parts.W_enc, self.parts.W_dec) if matrix is not None]
+        digest = hashlib.sha256(repr([matrix.shape for matrix in matrices]).encode())
+        for values in (self.parts.b_dec.float(), *(matrix.sample() for matrix in matrices)):
+            digest.update(values.cpu().contiguous().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
 
     def encode(self, x: Float[Tensor, "*tokens d_in"], *, budget: int = BUDGET) -> Codes:
         """Activations of all features, in float32.

@@ -10,6 +10,7 @@ import torch
 from typing_extensions import override
 
 from steerkit.dictionaries.reconstruction import Reconstruction, Varying, in_parts
+from steerkit.errors import EditError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -107,6 +108,7 @@ class Reweighing(Varying):
 
     Raises:
         DictionaryError: The dictionary has no encoder, does not say where it belongs, or does not reconstruct.
+        EditError: There is not one score a feature, or no such way to re-weigh.
     """
 
     standing = 0.0
@@ -114,6 +116,11 @@ class Reweighing(Varying):
     def __init__(
         self, dictionary: Dictionary, scores: Float[Tensor, " n_features"], how: str, by: str, *, as_published: bool
     ) -> None:
+        if how not in HOW or len(scores) != dictionary.n_features:
+            raise EditError(
+                f"Features are re-weighed by {' or '.join(HOW)}, with a score for each of {dictionary.n_features}; got "
+                f"{how!r} with {len(scores)}."
+            )
         label = f"{how} by {by}{' (as published)' if as_published else ''}"
         self._reconstruction = dictionary.error_term.reconstruction
         super().__init__(dictionary, label, dictionary.reads_at(), dictionary.writes_at())

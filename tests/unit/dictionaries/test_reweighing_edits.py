@@ -180,6 +180,20 @@ def test_edits_compare_and_say_what_they_are(subject):
     assert str(sk.Plan([alignment.swap(0.5), *alignment.clamp(n=1)])) == "add swap by rain +0.5, add feature 47 +10"
 
 
+def test_plans_with_them_are_json_both_ways(subject):
+    dictionary = make(subject.model, "topk")
+    for edit in (
+        align(dictionary).swap(0.5),
+        align(dictionary).weight(as_published=True),
+        dictionary.error_term.ablate(),
+    ):
+        plan = sk.Plan([edit])
+        again = sk.Plan.from_json(plan.to_json(), dictionaries=[dictionary])
+        assert again == plan
+        assert again.describe() == plan.describe()
+    assert "swap by rain" in sk.Plan([align(dictionary).swap()]).describe()
+
+
 # In a process of its own: the tests' type checks wrap functions in what does not travel.
 REMOTE = """
 import sys
