@@ -202,7 +202,7 @@ def test_checksums_tell_small_dictionaries_apart_by_any_number(file, features, t
 
 def test_a_maximum_that_is_another_here_becomes_raw_units(features, file):
     calibrated = load(file)
-    calibrated.parts = dataclasses.replace(calibrated.parts, max_activations=torch.full((N,), 4.0))
+    calibrated.published_maxima = torch.full((N,), 4.0)
     plan = sk.Plan([calibrated[3].set(1.5, "max"), calibrated[3].cap(-1, 2, "max")])
     assert sk.Plan.from_json(plan.to_json(), dictionaries=[calibrated]) == plan
     here = sk.Plan.from_json(plan.to_json(), dictionaries=[features])
