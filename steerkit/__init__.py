@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
-    from steerkit import errors, learn
+    from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
+    from steerkit.align import Alignment, References
     from steerkit.conditions import Condition
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
@@ -15,11 +18,13 @@ if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.dictionaries.feature import Feature
     from steerkit.dictionaries.load import load_dictionary
+    from steerkit.dictionaries.self_test import SelfTest
     from steerkit.edits import Edit
     from steerkit.model import Model, load
     from steerkit.operators import register_operator
     from steerkit.plans import Plan
     from steerkit.reading import Reading
+    from steerkit.recipes import Recipe, Replay
     from steerkit.runs import Comparison, Run, Sweep
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
@@ -27,10 +32,9 @@ if TYPE_CHECKING:
     from steerkit.vectors import Vector
     from steerkit.where import Where
 
-__version__ = "0.1.0"
-
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
+    "Alignment": "align",
     "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
@@ -43,7 +47,11 @@ _HOMES = {
     "Plan": "plans",
     "Prompt": "tokens",
     "Reading": "reading",
+    "Recipe": "recipes",
+    "Replay": "recipes",
+    "References": "align",
     "Run": "runs",
+    "SelfTest": "dictionaries.self_test",
     "Site": "sites",
     "Step": "streams",
     "StopText": "actions",
@@ -56,9 +64,10 @@ _HOMES = {
     "load_dictionary": "dictionaries.load",
     "register_operator": "operators",
 }
-_MODULES = {"catalog": "dictionaries.catalog", "errors": "errors", "learn": "learn"}
+_MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
+    "Alignment",
     "Calibration",
     "Call",
     "Codes",
@@ -71,7 +80,11 @@ __all__ = [
     "Plan",
     "Prompt",
     "Reading",
+    "Recipe",
+    "References",
+    "Replay",
     "Run",
+    "SelfTest",
     "Site",
     "Step",
     "StopText",
@@ -81,6 +94,7 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "embeddings",
     "errors",
     "learn",
     "load",

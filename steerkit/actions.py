@@ -28,6 +28,10 @@ class StopText:
     def __post_init__(self) -> None:
         _check(self.when)
 
+    def describe(self) -> str:
+        """What it does, as a sentence."""
+        return f"Ends the text at the first new token where {self.when.describe()}."
+
     def __str__(self) -> str:
         return f"stop the text when {self.when}"
 
@@ -52,8 +56,17 @@ class Call:
         if not callable(self.function):
             raise EditError(f"function={self.function!r} cannot be called. Give a function of a row and a position.")
 
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return getattr(self.function, "__name__", "a function")
+
+    def describe(self) -> str:
+        """What it does, as a sentence."""
+        return f"Calls {self.name} at every new token where {self.when.describe()}."
+
     def __str__(self) -> str:
-        return f"call {getattr(self.function, '__name__', 'a function')} when {self.when}"
+        return f"call {self.name} when {self.when}"
 
 
 Action = StopText | Call

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit.actions import Call
+from steerkit.conflicts import refuse_wholes
 from steerkit.edits import Edit, Target
 from steerkit.errors import EditError, PromptError
 from steerkit.gating import Gating
-from steerkit.grouping import Entry, group_of
+from steerkit.grouping import Entry, group_of, whole_of
 from steerkit.plans import Plan
 from steerkit.program import Column, Program, Read, SiteProgram, Stop
 from steerkit.sites import Site, SiteMap
@@ -65,8 +66,8 @@ def compile_plans(
         for target in (edit.target, edit.other)
         if target is not None
     ]
-    order = {id(dictionary): rank for rank, dictionary in enumerate(entry.dictionary for entry in entries)}
-    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.dictionary)]))
+    order = {id(kin): rank for rank, kin in enumerate(entry.kin for entry in entries)}
+    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.kin)], not entry.whole))
 
     stops = _Stops(site_map)
     preserving = torch.tensor([plan.preserve_norm for plan in plans])
@@ -74,13 +75,17 @@ def compile_plans(
     for (site, reads_only), here in groupby(entries, lambda entry: (entry.site, entry.reads_only)):
         program = stops.program(site, reads_only)
         program.preserve_norm = preserving if preserving.any() else None
-        for dictionary, kin in groupby(here, lambda entry: entry.dictionary):
-            group = group_of(list(kin), start, numbered.rows, site_map, model)
+        for _, kin in groupby(here, lambda entry: id(entry.kin)):
+            members = list(kin)
+            make = whole_of if members[0].whole else group_of
+            group = make(members, start, numbered.rows, site_map, model)
             program.groups.append(group)
-            if group.elsewhere is not None:
-                source = site_map.check(dictionary.reads_at())
-                stops.at(source).reads.append(Read(start, group.encoder, site_map.locate(source)))
+            for key, reader in group.reads:
+                source = site_map.check(members[0].read_at)
+                stops.at(source).reads.append(Read(key, reader, site_map.locate(source)))
             start = group.columns.stop
+    for row in numbered.rows:
+        refuse_wholes([(entry.site, row[entry.index]) for entry in entries if entry.whole and entry.index in row])
     if any(not entry.edit.direct for entry in entries):
         _check_passing(plans, [entry for entry in entries if not entry.edit.direct], site_map)
         stops.program(Site(site_map.n_layers - 1, "resid_post"), reads_only=False).takes_out = True

@@ -5,6 +5,7 @@ Made by comparing, `feature > 0.5`, `vector <= 2`, `vector.cast() > 0.1`, and co
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ NO_TRUTH = (
 )
 
 
-class Condition:
+class Condition(ABC):
     """A condition on what is read at a token, before any edit at the site where it is read."""
 
     def __and__(self, other: Condition) -> Condition:
@@ -50,6 +51,10 @@ class Condition:
         Where what it reads lies deeper than the edit writes, up to the token before.
         """
         return SoFar(self)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The condition in plain words, such as `'night' > 0.5 and not 'rain' > 1`."""
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -87,6 +92,11 @@ class Comparison(Condition):
         if self.relation not in RELATIONS or self.reading not in READINGS:
             raise EditError(f"A condition reads {' or '.join(READINGS)} and compares by {', '.join(RELATIONS)}.")
         object.__setattr__(self, "threshold", as_strength(self.threshold, "threshold"))
+
+    @override
+    def describe(self) -> str:
+        read = f"'{self.target.label}'"
+        return f"{read if self.reading == 'coefficient' else f'CAST of {read}'} {self.relation} {self.threshold:g}"
 
     def __str__(self) -> str:
         read = self.target.label if self.reading == "coefficient" else f"cast({self.target.label})"
@@ -129,6 +139,10 @@ class Both(Condition):
     def parts(self) -> tuple[Condition, ...]:
         return self.first, self.second
 
+    @override
+    def describe(self) -> str:
+        return f"{_bracketed(self.first)} and {_bracketed(self.second)}"
+
     def __str__(self) -> str:
         return f"({self.first} & {self.second})"
 
@@ -145,6 +159,10 @@ class Either(Condition):
     def parts(self) -> tuple[Condition, ...]:
         return self.first, self.second
 
+    @override
+    def describe(self) -> str:
+        return f"{_bracketed(self.first)} or {_bracketed(self.second)}"
+
     def __str__(self) -> str:
         return f"({self.first} | {self.second})"
 
@@ -159,6 +177,10 @@ class Not(Condition):
     @override
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
+
+    @override
+    def describe(self) -> str:
+        return f"not {_bracketed(self.condition)}"
 
     def __str__(self) -> str:
         return f"~({self.condition})"
@@ -178,6 +200,10 @@ class InPrompt(Condition):
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
+    @override
+    def describe(self) -> str:
+        return f"{_bracketed(self.condition)} at any token of the prompt"
+
     def __str__(self) -> str:
         return f"({self.condition}).in_prompt()"
 
@@ -196,8 +222,16 @@ class SoFar(Condition):
     def parts(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
+    @override
+    def describe(self) -> str:
+        return f"{_bracketed(self.condition)} at any token so far"
+
     def __str__(self) -> str:
         return f"({self.condition}).so_far()"
+
+
+def _bracketed(condition: Condition) -> str:
+    return condition.describe() if isinstance(condition, Comparison | Not) else f"({condition.describe()})"
 
 
 def _refuse_nested(condition: Condition) -> None:

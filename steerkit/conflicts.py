@@ -58,6 +58,19 @@ def refuse_dependent(site: Site, edits: Sequence[Edit], directions: Float[Tensor
             )
 
 
+def refuse_wholes(edits: Sequence[tuple[Site, Edit]]) -> None:
+    """Refuse two edits of whole dictionaries at one site.
+
+    Raises:
+        EditError: There are two.
+    """
+    on = [(site, edit) for site, edit in edits if edit.enabled]
+    for i, (site, edit) in enumerate(on):
+        for other_site, other in on[:i]:
+            if site == other_site:
+                raise EditError(f"'{site}' takes one edit of a whole dictionary; here are {other}; {edit}. Keep one.")
+
+
 def together(first: Edit, second: Edit) -> bool:
     """Whether two edits may both decide what a coefficient becomes at some token."""
     if "add" in (first.operator, second.operator) or not (first.enabled and second.enabled):

@@ -12,14 +12,34 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from steerkit.conditions import Cast, Comparison, Condition
 from steerkit.errors import EditError
 from steerkit.operators import OPERATORS, PAIRED, WITHOUT_STRENGTH, WITHOUT_UNIT, registered
-from steerkit.strengths import UNITS, as_strength
-from steerkit.where import EVERYWHERE, Where
+from steerkit.strengths import as_strength
+from steerkit.top_tokens import TopTokens, Unembedding, top_tokens
+from steerkit.units import UNITS, factor
+from steerkit.where import EVERYWHERE, Where, listed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
     from steerkit.sites import Site
+
+SENTENCES = {
+    "add": "Adds {amount} to {target}",
+    "set": "Sets {target} to {amount}",
+    "at_least": "Raises {target} to {amount} where it is lower",
+    "at_most": "Lowers {target} to {amount} where it is higher",
+    "cap": "Keeps {target} between {low} and {amount}",
+    "scale": "Multiplies {target} by {amount}",
+    "ablate": "Takes {target} out",
+    "move_to": "Moves {target} to {other}",
+    "rotate": "Turns {target} by {amount}° towards {other}",
+}
+AMOUNTS = {
+    "raw": "{:g}",
+    "max": "{:g} × its maximum",
+    "residual": "a length of {:g}",
+    "norm": "{:g} × each token's norm",
+}
 
 
 @runtime_checkable
@@ -104,6 +124,44 @@ class Edit:
     def with_strength(self, strength: float) -> Edit:
         """The same edit at another strength."""
         return dataclasses.replace(self, strength=strength)
+
+    def in_unit(self, unit: str) -> Edit:
+        """The same edit with its strength in another unit; see `steerkit.units`.
+
+        Between `norm` and the others that holds for a token of mean norm.
+
+        Raises:
+            EditError: A calibration would be needed, or the operator has no unit.
+        """
+        converted = dataclasses.replace(self, unit=unit)  # refused where the operator has none
+        times = factor(self.target, self.unit, unit)
+        low = None if self.low is None else self.low * times
+        return dataclasses.replace(converted, strength=self.strength * times, low=low)
+
+    def describe(self) -> str:
+        """What it does, as a sentence.
+
+        Raises:
+            DictionaryError: Its feature's dictionary does not say where it belongs.
+
+        Example:
+            >>> import torch
+            >>> from steerkit.vectors import Vector
+            >>> joy = Vector({"3.resid_post": torch.ones(4)}, "joy")
+            >>> joy.add(8, where=Where(prompt=False, decay=0.9), when=joy > 0.5).describe()
+            "Adds 8 to 'joy' at 3.resid_post on new tokens only, where 'joy' > 0.5; fading by 0.9 a token."
+        """
+        sentence = SENTENCES.get(self.operator, f"Applies {self.operator} by {{amount}} to {{target}}").format(
+            amount=AMOUNTS[self.unit].format(self.strength),
+            low="" if self.low is None else AMOUNTS[self.unit].format(self.low),
+            target=f"'{self.target.label}'",
+            other="" if self.other is None else f"'{self.other.label}'",
+        )
+        tokens, fades, fading = self.where.describe().partition("; ")
+        when = "" if self.when is None else f", where {self.when.describe()}"
+        cleaned = "" if self.direct else "; taken out again at the last layer's output"
+        off = "" if self.enabled else " It is off."
+        return f"{sentence} at {listed(self.target.sites)} on {tokens}{when}{fades}{fading}{cleaned}.{off}"
 
     def __str__(self) -> str:
         amount = "" if self.operator in WITHOUT_STRENGTH else f" {self.strength:+.4g}"
@@ -218,6 +276,23 @@ class Steerable:
     ) -> Edit:
         """Edit: change the coefficient by an operator of your own; see `register_operator`."""
         return Edit(self, operator, strength, unit, where, when, direct=direct)
+
+    def top_tokens(self: Target, model: Unembedding, k: int = 10, site: str | Site | None = None) -> TopTokens:
+        """The tokens whose logits one of its direction raises and lowers most, past all later layers.
+
+        `W_U (γ ⊙ u)` with the final norm's gain γ, the norm's denominator held; see `steerkit.top_tokens`.
+
+        Args:
+            model: The model.
+            k: How many of each.
+            site: Needed where it is written at several.
+
+        Raises:
+            SiteError: It is written at several sites and none is named, or not into the residual stream.
+            VectorError: It is of another width than the model's residual stream.
+            ModelError: The model's final norm is not known.
+        """
+        return top_tokens(self, model, k, site)
 
     def __gt__(self: Target, threshold: float) -> Comparison:
         return Comparison(self, ">", threshold)

@@ -8,6 +8,7 @@
     ├── DictionaryError a dictionary's file is missing, damaged, unsafe or of no known format
     ├── FeatureError    a feature that the dictionary does not have
     ├── EditError       a strength, unit, operator or combination of edits that means nothing
+    ├── PlanError       a plan or recipe that cannot be read, cannot be written, or belongs to another dictionary
     ├── SettingError    a setting of a run (tokens, temperature, top_p, seed) out of range
     └── EngineError     something the place where the model runs cannot do
 
@@ -45,6 +46,10 @@ class FeatureError(SteerkitError, LookupError):
 
 class EditError(SteerkitError, ValueError):
     """A strength, unit, operator or combination of edits that means nothing."""
+
+
+class PlanError(SteerkitError, ValueError):
+    """A plan or recipe that cannot be read, cannot be written, or belongs to another dictionary."""
 
 
 class SettingError(SteerkitError, ValueError):

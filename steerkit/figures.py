@@ -26,7 +26,8 @@ def along_tokens(tokens: Sequence[str], series: Sequence[Sequence[float]], label
     else:
         axes.set_xlabel("token")
     axes.set_ylabel(unit)
-    axes.legend(frameon=False, fontsize=8)
+    if labels:
+        axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -63,6 +64,33 @@ def maps(panels: Mapping[str, Float[Tensor, "rows columns"]], rows: Sequence[str
         ax.set_yticks(range(len(rows)), [_drawable(row).replace("$", r"\$") for row in rows], fontsize=7)
         ax.set_xlabel("strength", fontsize=8)
         figure.colorbar(image, ax=ax)
+    return figure
+
+
+def spread(values: Sequence[float], marked: Mapping[str, float], unit: str, what: str) -> Figure:
+    """How many of a thing have which value, with some of them by name."""
+    figure, axes = _figure(width=5.5, height=3.2)
+    axes.hist(values, bins=50, color="#1864ab", log=True)
+    for name, value in marked.items():
+        shown = _drawable(name).replace("$", r"\$")
+        axes.axvline(value, color="#d9480f", linewidth=0.8)
+        axes.annotate(
+            shown, (value, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=7
+        )
+    axes.set_xlabel(unit)
+    axes.set_ylabel(f"{what} (logarithmic)")
+    return figure
+
+
+def bars(labels: Sequence[str], values: Sequence[float], unit: str, marked: int | None = None) -> Figure:
+    """A horizontal bar for each label, from top to bottom; one may be marked."""
+    figure, axes = _figure(width=5, height=0.8 + 0.24 * len(labels))
+    colours = ["#d9480f" if i == marked else "#1864ab" for i in range(len(labels))]
+    axes.barh(range(len(labels)), values, color=colours)
+    axes.set_yticks(range(len(labels)), [_drawable(label).replace("$", r"\$") for label in labels], fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color="grey", linewidth=0.6)
+    axes.set_xlabel(unit)
     return figure
 
 

@@ -83,6 +83,11 @@ class Group:
         self.bounded = bool((self.low.isfinite() | self.high.isfinite()).any())
         self.passes = bool(self.passing.any())
 
+    @property
+    def reads(self) -> list[tuple[int, Encoder]]:
+        """What is to be read at another site, each with its key."""
+        return [] if self.elsewhere is None else [(self.elsewhere, self.encoder)]
+
     def to(self, device: torch.device) -> None:
         """Move every tensor to a device, in place."""
         if self.directions.device != device:
@@ -96,6 +101,7 @@ class Group:
         acts: Bool[Tensor, "rows tokens edits"],
         fade: Float[Tensor, "rows tokens edits"] | None = None,
         elsewhere: Mapping[int, tuple[Tensor, Tensor | None]] = MappingProxyType({}),
+        moved: Float[Tensor, "rows tokens edits"] | None = None,
     ) -> Change:
         """What the edits add to a site's activation.
 
@@ -104,16 +110,17 @@ class Group:
             acts: The tokens on which each of them acts.
             fade: What each change of a coefficient is multiplied by.
             elsewhere: By key, coefficients that were read at another site, and the scale of their tokens.
+            moved: What an edit of the whole dictionary has changed the coefficients by, before these edits.
         """
         scale = None  # of the token, by which a normalising dictionary multiplies what it writes
         if self.readers is not None:
             coefficients = x @ self.readers.T
         elif self.elsewhere is None:
-            normalised, scale, _ = self.encoder.normalise(x)
-            coefficients = self.encoder.activate(normalised)
+            coefficients, scale = self.encoder.read(x)
         else:
             coefficients, scale = elsewhere[self.elsewhere]
-        amounts = torch.where(acts, self._wanted(x, coefficients, scale), 0.0)
+        found = coefficients if moved is None else coefficients + moved
+        amounts = torch.where(acts, self._wanted(x, found, scale), 0.0)
         if fade is not None:
             amounts = amounts * fade
         if self.solved:

@@ -11,11 +11,15 @@ import torch
 
 from steerkit.conflicts import refuse_dependent, refuse_twice
 from steerkit.dictionaries.feature import Feature
+from steerkit.dictionaries.reconstruction import Varying
+from steerkit.dictionaries.reweighing import Reweighing
 from steerkit.edits import Edit, Target
 from steerkit.errors import EditError, VectorError
 from steerkit.group import Group
 from steerkit.operators import OPERATORS, PAIRED, registered
 from steerkit.sites import Site, SiteMap
+from steerkit.units import maximum
+from steerkit.whole import Whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -46,6 +50,27 @@ class Entry:
     def dictionary(self) -> Dictionary | None:
         """The dictionary whose feature it is; None for a vector."""
         return self.target.dictionary if isinstance(self.target, Feature) else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is about a dictionary as a whole."""
+        return isinstance(self.target, Varying)
+
+    @property
+    def kin(self) -> object:
+        """What it shares its group with: vectors go together, and what is of one dictionary."""
+        return (self.target.dictionary or self.target) if isinstance(self.target, Varying) else self.dictionary
+
+    @property
+    def read_at(self) -> Site:
+        """Where it is read.
+
+        Raises:
+            DictionaryError: The dictionary does not know.
+        """
+        if isinstance(self.target, Varying):
+            return self.target.site_in
+        return self.site if self.dictionary is None else self.dictionary.reads_at()
 
     @property
     def second(self) -> bool:
@@ -114,6 +139,35 @@ def group_of(
     return group
 
 
+def whole_of(
+    members: Sequence[Entry], start: int, rows: Sequence[dict[int, Edit]], site_map: SiteMap, model: torch.nn.Module
+) -> Whole:
+    """The group of the edits of a whole dictionary at a site, and of its features inside. Arguments as in `group_of`.
+
+    Raises:
+        VectorError, EditError, DictionaryError: See `compile_plans`.
+    """
+    wholes = [entry for entry in members if entry.whole]
+    features = members[len(wholes) :]
+    amounts = torch.zeros(len(rows), len(wholes))
+    for position, entry in enumerate(wholes):
+        _check_whole(entry, bool(features), site_map, model)
+        for row, edits in enumerate(rows):
+            amounts[row, position] = _written(edits.get(entry.index, entry.edit), entry.target.standing)
+    inside = group_of(features, start + len(wholes), rows, site_map, model) if features else None
+    followed = [entry.target.index for entry in features]
+    apart = wholes[0].read_at != wholes[0].site
+    return Whole(
+        columns=slice(start, start + len(members)),
+        readers=[entry.target.reader(followed) for entry in wholes],
+        standing=[entry.target.standing for entry in wholes],
+        amounts=amounts,
+        passing=[not entry.edit.direct for entry in wholes],
+        inside=inside,
+        elsewhere=[start + position for position in range(len(wholes))] if apart else None,
+    )
+
+
 def rotation(first: Float[Tensor, " width"], second: Float[Tensor, " width"], degrees: float) -> Float[Tensor, "2 2"]:
     """What turning in the plane of two directions, from the first towards the second, does to their coefficients."""
     a, b = first.double(), second.double()
@@ -159,6 +213,27 @@ def _operator(edit: Edit, per_unit: float) -> tuple[float, float, float, float]:
             return 0.0, amount, -math.inf, math.inf
 
 
+def _check_whole(entry: Entry, inside: bool, site_map: SiteMap, model: torch.nn.Module) -> None:
+    edit, target = entry.edit, entry.target
+    if edit.unit != "raw" or edit.operator in PAIRED or edit.operator not in OPERATORS:
+        raise EditError(
+            f"'{edit}': what a whole dictionary makes has another direction at every token, so its strength is in the "
+            f"unit 'raw', and its operator none of {', '.join(PAIRED)}, or of your own."
+        )
+    if inside and isinstance(target, Reweighing) and target.rescales:
+        raise EditError(
+            f"'{edit}' undoes the normalisation of its dictionary by other numbers, so that no edit of one of its "
+            "features fits in. Leave as_published=True away."
+        )
+    check_width(target.label, len(target.reader(()).b_dec), entry.site, site_map, model)
+
+
+def _written(edit: Edit, standing: float) -> float:
+    """How much an edit of a whole dictionary changes its coefficient."""
+    gain, shift, low, high = _operator(edit, 1.0)
+    return shift if edit.operator == "add" else min(max(gain * standing + shift, low), high) - standing
+
+
 def _direction(entry: Entry, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
     edit, target, site = entry.edit, entry.target, entry.site
     if entry.second and isinstance(edit.target, Feature) and entry.dictionary is not edit.target.dictionary:
@@ -177,13 +252,7 @@ def _per_unit(edit: Edit, norm: float) -> float:
     if edit.unit == "raw":
         return 1.0
     if edit.unit == "max":
-        maximum = getattr(edit.target, "max_activation", None)
-        if maximum is None:
-            raise EditError(
-                f"The unit 'max' needs the maximum of {edit.target.label!r}, which is not known. Calibrate its "
-                "dictionary first (features.calibrate(model, texts)), or give the strength as unit='raw'."
-            )
-        return maximum
+        return maximum(edit.target)
     return 1 / norm  # a length in units of the activation
 
 

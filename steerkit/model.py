@@ -14,7 +14,7 @@ from steerkit import loading
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, Target
 from steerkit.engines import tracing
-from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError
+from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError, VectorError
 from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
 from steerkit.reading import Reading
@@ -24,6 +24,7 @@ from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.strengths import as_strength
 from steerkit.tokens import Prompt, PromptLike, encode, encode_all
+from steerkit.top_tokens import logit_effects
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -118,9 +119,19 @@ class Model:
         return self._runner.sites.n_layers
 
     @property
+    def context(self) -> int | None:
+        """Most tokens of a text; None where the model has no limit."""
+        return self._runner.context
+
+    @property
     def n_parameters(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self._runner.module.parameters())
+
+    @property
+    def commit(self) -> str | None:
+        """Commit of the repository that it was loaded from; None where it came from a folder or memory."""
+        return getattr(self._runner.module.config, "_commit_hash", None)
 
     @property
     def device(self) -> torch.device:
@@ -144,6 +155,14 @@ class Model:
             PromptError: The prompt is empty or of another form.
         """
         return encode(self.tokenizer, prompt)
+
+    def check(self, edits: EditsLike) -> None:
+        """Refuse edits that this model cannot run, without running anything.
+
+        Raises:
+            SteerkitError: A site, a width, a unit or a combination of edits does not fit.
+        """
+        self._runner.compile([Plan(edits)])
 
     def read(
         self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()
@@ -238,6 +257,22 @@ class Model:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
         program, last = self._runner.compile([Plan(edits)]), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
+
+    def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
+        """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.
+
+        Raises:
+            VectorError: It is of another width than the residual stream.
+            ModelError: What stands between the stream and the logits is not known.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("logit_effects")
+        if direction.shape != (self.d_model,):
+            raise VectorError(
+                f"The direction has the shape {tuple(direction.shape)}; the residual stream of {self.name} is "
+                f"{self.d_model} wide."
+            )
+        return logit_effects(self._runner.module, self._runner.sites.family, direction)
 
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.

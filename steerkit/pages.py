@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import log1p
 
 # One hue a column, each with its opposite for negative values; alpha is capped so that text keeps its contrast.
 HUES = ((217, 72, 15), (24, 100, 171), (43, 138, 62), (134, 46, 156), (166, 30, 77), (92, 95, 102))
@@ -18,6 +19,11 @@ STYLE = """<style>
 .sk-page .sk-token{border-radius:3px;padding:1px 0}
 .sk-page .sk-differs{text-decoration:underline dotted;text-underline-offset:4px}
 .sk-page .sk-columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:20px}
+.sk-page .sk-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
+.sk-page .sk-table th,.sk-page .sk-table td{text-align:left;padding:2px 14px 2px 0;white-space:pre-wrap}
+.sk-page .sk-table th{font-weight:600;opacity:.72}
+.sk-page .sk-passage{font-size:14px;line-height:1.5;margin:.3em 0}
+.sk-page mark{background:rgba(217,72,15,.38);color:inherit}
 .sk-page .sk-note{font-size:12.5px;opacity:.72;font-variant-numeric:tabular-nums;margin:.5em 0}
 </style>"""
 
@@ -47,9 +53,48 @@ def note(text: str) -> str:
     return f'<p class="sk-note">{escape(text)}</p>'
 
 
+def passage(before: str, peak: str, after: str, number: float) -> str:
+    """A piece of text around a token that is marked, with the number that belongs to it."""
+    marked = f'<mark class="sk-token" title="{number:.3g}">{escape(peak)}</mark>'
+    return f'<p class="sk-text sk-passage">{escape(before)}{marked}{escape(after)}</p>'
+
+
+def histogram(counts: Sequence[int], starts: Sequence[float], what: str) -> str:
+    """A picture of counts in bins, on a logarithmic height.
+
+    Args:
+        counts: How many are in each bin.
+        starts: Where each bin begins.
+        what: Of what it is, for those who cannot see it.
+    """
+    used = [i for i, count in enumerate(counts) if count]
+    if not used:
+        return note(f"{what}: none")
+    shown = range(used[0], used[-1] + 1)
+    highest = log1p(max(counts))
+    bars = "".join(
+        f'<rect x="{4 + 10 * place}" y="{44 - 40 * log1p(counts[i]) / highest:.1f}" width="9" '
+        f'height="{40 * log1p(counts[i]) / highest:.1f}"><title>{counts[i]} from {starts[i]:.3g}</title></rect>'
+        for place, i in enumerate(shown)
+    )
+    width = 8 + 10 * len(shown)
+    ends = f"{starts[used[0]]:.2g} to {starts[used[-1]]:.2g}"
+    return (
+        f'<svg role="img" aria-label="{escape(what)}, {ends}" viewBox="0 0 {width} 48" width="{width}" height="48" '
+        f'fill="currentColor" opacity="0.6">{bars}</svg>{note(f"{what}, {ends}; heights are logarithmic")}'
+    )
+
+
 def columns(*parts: str) -> str:
     """Parts side by side, or stacked where it is narrow."""
     return f'<div class="sk-columns">{"".join(f"<section>{part}</section>" for part in parts)}</div>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under headings."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="sk-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def tokens(

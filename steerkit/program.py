@@ -15,11 +15,13 @@ import torch
 
 from steerkit.actions import Call
 from steerkit.dictionaries.encoder import Encoder
+from steerkit.dictionaries.reconstruction import Reader
 from steerkit.gates import Gate, Watch
 from steerkit.group import Group
 from steerkit.scope import Layout, fading, in_scope
 from steerkit.sites import Location, Site
 from steerkit.where import Where
+from steerkit.whole import Whole
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -54,7 +56,7 @@ class SiteProgram:
     """
 
     location: Location
-    groups: list[Group] = field(default_factory=list)
+    groups: list[Group | Whole] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
     preserve_norm: Bool[Tensor, " rows"] | None = None
     takes_out: bool = False
@@ -74,16 +76,16 @@ class SiteProgram:
 
 @dataclass
 class Read:
-    """Features that are read at one site and written at another.
+    """What is read at one site and written at another.
 
     Attributes:
-        key: Under which their coefficients are kept.
-        encoder: What reads them.
+        key: Under which it is kept.
+        reader: What reads it.
         location: Where the site's activation stands.
     """
 
     key: int
-    encoder: Encoder
+    reader: Encoder | Reader
     location: Location
 
 

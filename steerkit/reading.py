@@ -107,18 +107,40 @@ class Reading:
         return frame
 
     def plot(self) -> Figure:
-        """Coefficients along the text, special tokens left out."""
+        """What is shown along the text, special tokens left out; of whole dictionaries the strongest features."""
         from steerkit.figures import along_tokens
 
         plain = [i for i, special in enumerate(self.prompt.special) if not special]
-        shown = [self.prompt.tokens[i] for i in plain]
-        return along_tokens(shown, self.coefficients[plain].T.tolist(), names(self.columns), "coefficient")
+        shown = self._shown()
+        series = [[values[i] for i in plain] for values in shown.values()]
+        return along_tokens([self.prompt.tokens[i] for i in plain], series, list(shown), "coefficient")
 
     def block(self) -> str:
         """The reading as part of an HTML page."""
-        return pages.heading(f"Reading along {self._what()}") + pages.tokens(
-            self.prompt.tokens, self.prompt.special, self.coefficients.T.tolist(), names(self.columns)
+        shown = self._shown()
+        strongest = [f"{name} {max(values):.3g}" for name, values in shown.items()] if self.codes else []
+        return "".join(
+            [
+                pages.heading(f"Reading along {self._what()}"),
+                pages.tokens(self.prompt.tokens, self.prompt.special, list(shown.values()), list(shown)),
+                pages.note("Strongest: " + "; ".join(strongest)) if strongest else "",
+            ]
         )
+
+    def _shown(self) -> dict[str, list[float]]:
+        """All columns; and of whole dictionaries the strongest features, as many as there are colours to tell apart."""
+        shown = dict(zip(names(self.columns), self.coefficients.T.tolist(), strict=True))
+        plain = torch.tensor([not special for special in self.prompt.special])
+        found = [
+            (codes.at(index), dictionary[index])
+            for dictionary, codes in self.codes
+            for index in _strongest(codes, plain, len(pages.HUES))
+        ]
+        found.sort(key=lambda item: item[0][plain].max().item(), reverse=True)
+        for values, feature in found[: max(0, len(pages.HUES) - len(shown))]:
+            name = f"{feature.label} ({feature.index})"
+            shown[name if name not in shown else f"{name} of {feature.dictionary.name}"] = values.tolist()
+        return shown
 
     def _what(self) -> str:
         return ", ".join([*names(self.columns), *(dictionary.name for dictionary, _ in self.codes)])

@@ -55,7 +55,7 @@ class Runner:
         self.end = _end_ids(self.module, self.tokenizer)
         self.special = special_ids(self.tokenizer)
         text_config = self.module.config.get_text_config()
-        self._context: int | None = getattr(text_config, "max_position_embeddings", None)
+        self.context: int | None = getattr(text_config, "max_position_embeddings", None)
         self._is_special = torch.zeros(max(text_config.vocab_size, len(self.tokenizer)), dtype=torch.bool)
         self._is_special[sorted(self.special)] = True
 
@@ -75,10 +75,10 @@ class Runner:
         Raises:
             PromptError: They do not.
         """
-        if self._context is not None and len(prompt) + n_new > self._context:
+        if self.context is not None and len(prompt) + n_new > self.context:
             new = f" and {n_new} new tokens" if n_new else ""
             raise PromptError(
-                f"The prompt's {len(prompt)} tokens{new} do not fit the context of {self._context} tokens. "
+                f"The prompt's {len(prompt)} tokens{new} do not fit the context of {self.context} tokens. "
                 f"Shorten the prompt{' or lower max_new_tokens' if n_new else ''}."
             )
         return prompt

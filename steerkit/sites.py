@@ -100,10 +100,24 @@ class Location:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """What stands between the last layer and the unembedding, as dotted paths from the model.
+
+    Attributes:
+        norm: The final norm; None if there is none.
+        projection: What changes the width to that of the embedding, where a model has it.
+    """
+
+    norm: str | None
+    projection: str | None = None
+
+
+@dataclass(frozen=True)
 class Family:
-    """Module names of one family of models, relative to a layer."""
+    """Module names of one family of models, relative to a layer; and its ending, if known."""
 
     layers: str
+    ending: Ending | None = None
     attention: str = "self_attn"
     z: str = "self_attn.o_proj"
     attn_out: str = "self_attn"
@@ -115,24 +129,20 @@ class Family:
     kinds: tuple[str, ...] = KINDS
 
 
-LLAMA = Family(layers="model.layers")
-GEMMA = Family(layers="model.layers", gain_offset=1.0)
-GEMMA_POST_NORM = Family(
-    layers="model.layers",
+LLAMA = Family(layers="model.layers", ending=Ending("model.norm"))
+GEMMA = replace(LLAMA, gain_offset=1.0)
+GEMMA_POST_NORM = replace(
+    GEMMA,
     attn_out="post_attention_layernorm",
     mlp_norm="pre_feedforward_layernorm",
     mlp_out="post_feedforward_layernorm",
-    gain_offset=1.0,
 )
-GEMMA_3_WITH_VISION = Family(
-    layers="model.language_model.layers",
-    attn_out="post_attention_layernorm",
-    mlp_norm="pre_feedforward_layernorm",
-    mlp_out="post_feedforward_layernorm",
-    gain_offset=1.0,
+GEMMA_3_WITH_VISION = replace(
+    GEMMA_POST_NORM, layers="model.language_model.layers", ending=Ending("model.language_model.norm")
 )
 GPT2 = Family(
     layers="transformer.h",
+    ending=Ending("transformer.ln_f"),
     attention="attn",
     z="attn.c_proj",
     attn_out="attn",
@@ -141,6 +151,7 @@ GPT2 = Family(
 )
 GPT_NEO = Family(
     layers="transformer.h",
+    ending=Ending("transformer.ln_f"),
     attention="attn",
     z="attn.attention.out_proj",
     attn_out="attn",
@@ -149,6 +160,7 @@ GPT_NEO = Family(
 )
 GPT_NEOX = Family(
     layers="gpt_neox.layers",
+    ending=Ending("gpt_neox.final_layer_norm"),
     attention="attention",
     z="attention.dense",
     attn_out="attention",
@@ -156,6 +168,7 @@ GPT_NEOX = Family(
 )
 OPT = Family(
     layers="model.decoder.layers",
+    ending=Ending("model.decoder.final_layer_norm", projection="model.decoder.project_out"),
     z="self_attn.out_proj",
     mlp_norm="final_layer_norm",
     mlp="fc1",
@@ -164,10 +177,17 @@ OPT = Family(
 )
 OPT_POST_NORM = replace(  # the sums of stream and branch are normed before they go on
     OPT,
+    ending=Ending(None, projection="model.decoder.project_out"),
     mlp_norm="self_attn_layer_norm",
     kinds=("resid_pre", "z", "mlp_in", "mlp_in_normalized", "mlp_post", "resid_post"),
 )
-PHI = Family(layers="model.layers", z="self_attn.dense", mlp_norm="input_layernorm", mlp_post="mlp.fc2")
+PHI = Family(
+    layers="model.layers",
+    ending=Ending("model.final_layernorm"),
+    z="self_attn.dense",
+    mlp_norm="input_layernorm",
+    mlp_post="mlp.fc2",
+)
 
 FAMILIES = {
     "llama": LLAMA,
@@ -186,6 +206,7 @@ FAMILIES = {
 }
 
 STREAM_ONLY = ("resid_pre", "resid_post")
+ADDED_TO_STREAM = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
 
 
 class SiteMap:

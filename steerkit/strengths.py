@@ -1,12 +1,10 @@
-"""Strengths: finite numbers in a unit."""
+"""Strengths: finite numbers."""
 
 from __future__ import annotations
 
 import math
 
 from steerkit.errors import EditError
-
-UNITS = ("raw", "max", "residual", "norm")
 
 
 def as_strength(value: object, name: str = "strength") -> float:

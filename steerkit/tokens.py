@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 from steerkit.errors import PromptError
@@ -44,6 +44,12 @@ class Prompt:
     def text(self) -> str:
         """The text without special tokens."""
         return "".join(token for token, special in zip(self.tokens, self.special, strict=True) if not special)
+
+    def windows(self, length: int | None) -> list[Prompt]:
+        """The prompt cut into pieces of at most so many tokens; None for one piece."""
+        starts = range(0, len(self), length or len(self))
+        parts = [slice(start, start + (length or len(self))) for start in starts]
+        return [Prompt(*(getattr(self, field.name)[at] for field in fields(self))) for at in parts]
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

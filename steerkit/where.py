@@ -73,6 +73,8 @@ class Where:
         for name, kind in (("roles", str), ("messages", int), ("tokens", int), ("not_tokens", int)):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _several(name, getattr(self, name), kind))
+            if getattr(self, name) == () and name != "not_tokens":
+                raise EditError(f"{name} is empty, which leaves no token. Leave it away for all.")
         if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 0 < self.decay <= 1:
             raise EditError(f"decay={self.decay!r} is no factor. Give one above 0, up to 1.")
 
@@ -97,6 +99,42 @@ class Where:
             return False
         only_new = not any(mine and others for mine, others in zip(reach[0][::2], reach[1][::2], strict=True))
         return not (only_new and _apart(self.new_positions, other.new_positions))
+
+    def describe(self) -> str:
+        """Which tokens these are, in plain words.
+
+        Example:
+            >>> Where(prompt=False, new_positions=slice(5), decay=0.9).describe()
+            'new tokens only, at positions up to 4 of the new text; fading by 0.9 a token'
+        """
+        parts: list[str] = []
+        if self.positions is not None:
+            parts.append(f"at positions {listed(map(_spoken, self.positions))}")
+        if self.new_positions is not None:
+            parts.append(f"at positions {listed(map(_spoken, self.new_positions))} of the new text")
+        if self.roles is not None:
+            parts.append(f"in messages of {listed(self.roles)}")
+        if self.messages is not None:
+            parts.append(f"in messages {listed(self.messages)}")
+        if self.tokens is not None:
+            parts.append(f"with ids {listed(self.tokens)}")
+        if self.not_tokens:
+            parts.append(f"without ids {listed(self.not_tokens)}")
+        reach = "tokens" if parts and self._reach == "every token" else self._reach
+        if self.special:
+            parts.append("special ones too")
+        return ", ".join([reach, *parts]) + ("" if self.decay == 1 else f"; fading by {self.decay:g} a token")
+
+    @property
+    def _reach(self) -> str:
+        if self.new_positions is not None:
+            return "new tokens only"
+        last = {None: "", True: " and the prompt's last", False: " but the prompt's last"}[self.last_prompt]
+        if self.prompt:
+            return ("every token" if self.generated else "prompt tokens only") + ("" if self.last_prompt else last)
+        if self.generated:
+            return f"new tokens{last}" if self.last_prompt else "new tokens only"
+        return "the prompt's last token only"
 
     def __repr__(self) -> str:
         said = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
@@ -149,6 +187,26 @@ def _disjoint(first: Window, second: Window) -> bool:
     first_end = math.inf if stop is None else stop
     second_end = math.inf if other_stop is None else other_stop
     return max(start, other_start) >= min(first_end, second_end)
+
+
+def _spoken(window: Window) -> str:
+    start, stop = window
+    if stop is None:
+        return f"from {start or 0} on"
+    if stop - (start or 0) == 1:
+        return str(start or 0)
+    return f"{start} to {stop - 1}" if start else f"up to {stop - 1}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items as a list in a sentence.
+
+    Example:
+        >>> listed(["rain", "sun", "snow"])
+        'rain, sun and snow'
+    """
+    *before, last = map(str, items)
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 EVERYWHERE = Where()

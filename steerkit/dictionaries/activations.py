@@ -38,6 +38,16 @@ class Activation:  # no abstract base: those do not travel to a remote model by 
                 features: Which features those are.
             """
 
+    def unselected(self, p: Float[Tensor, "*tokens n_features"]) -> Float[Tensor, "*tokens n_features"]:
+        """Activations of all features as they would be if every one of them were active."""
+        return p
+
+    def weighted(
+        self, p: Float[Tensor, "*tokens n_features"], scores: Float[Tensor, " n_features"]
+    ) -> Float[Tensor, "*tokens n_features"]:
+        """Activations of all features whose pre-activations are multiplied by a score each."""
+        return self(p * scores, slice(None))
+
     @property
     def floor(self) -> Float[Tensor, " n_features"] | float:
         """Pre-activations that do not exceed it make no activation."""
@@ -77,6 +87,10 @@ class TanhReLU(Activation):
     @override
     def __call__(self, p: Tensor, features: Features) -> Tensor:
         return p.relu().tanh()
+
+    @override
+    def unselected(self, p: Tensor) -> Tensor:
+        return p.tanh()
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +135,16 @@ class Gated(Activation):
     def __call__(self, p: Tensor, features: Features) -> Tensor:
         magnitude = (p * self.r_mag[features].exp() + self.b_mag[features]).relu()
         return torch.where(p + self.b_gate[features] > 0, magnitude, 0.0)
+
+    @override
+    def unselected(self, p: Tensor) -> Tensor:
+        return p * self.r_mag.exp() + self.b_mag
+
+    @override
+    def weighted(self, p: Tensor, scores: Tensor) -> Tensor:
+        # the biases belong to the pre-activations of gate and magnitude
+        biased = replace(self, b_gate=self.b_gate * scores, b_mag=self.b_mag * scores)
+        return biased(p * scores, slice(None))
 
     @property
     @override

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit.dictionaries.texts import as_trained
+
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Float, Int
@@ -52,11 +54,9 @@ class Calibration:
     mean_norm: float
     n_tokens: int
 
-    def contexts(self, feature: int) -> pd.DataFrame:
-        """The texts in which a feature is most active, around the token where it is."""
-        import pandas as pd
-
-        rows = []
+    def passages(self, feature: int) -> list[tuple[float, str, str, str]]:
+        """The texts in which a feature is most active: its activation, what stands before, the token, and after."""
+        found = []
         for value, text, token in zip(
             self.top_values[feature].tolist(),
             self.top_texts[feature].tolist(),
@@ -66,9 +66,14 @@ class Calibration:
             if value > 0:
                 tokens = self.prompts[text].tokens
                 before, after = tokens[max(0, token - AROUND) : token], tokens[token + 1 : token + 1 + AROUND]
-                rows.append({"activation": value, "before": "".join(before), "token": tokens[token]})
-                rows[-1]["after"] = "".join(after)
-        return pd.DataFrame(rows, columns=["activation", "before", "token", "after"])
+                found.append((value, "".join(before), tokens[token], "".join(after)))
+        return found
+
+    def contexts(self, feature: int) -> pd.DataFrame:
+        """The same as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.passages(feature), columns=["activation", "before", "token", "after"])
 
     def __repr__(self) -> str:
         return f"Calibration({self.corpus}, mean norm {self.mean_norm:.4g})"
@@ -82,7 +87,7 @@ def calibrate(
     Args:
         dictionary: The dictionary.
         model: The model that it belongs to.
-        texts: Texts, token ids or chat messages.
+        texts: Texts, token ids or chat messages; for a dictionary of chats, a text becomes a user's message.
         batch_size: Texts a forward pass.
 
     Raises:
@@ -95,7 +100,8 @@ def calibrate(
     places = torch.zeros(2, n, CONTEXTS, dtype=torch.long)
     prompts: list[Prompt] = []
     digest, norms, n_tokens = hashlib.sha256(), 0.0, 0
-    for prompt, activations in model.activations(texts, [site], batch_size=batch_size):
+    wanted = as_trained(model, texts, chat=dictionary.parts.chat)
+    for prompt, activations in model.activations(wanted, [site], batch_size=batch_size):
         plain = [i for i, special in enumerate(prompt.special) if not special]
         x = activations[site][plain]
         codes = dictionary.encode(x)

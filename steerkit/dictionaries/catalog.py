@@ -136,6 +136,11 @@ def entries() -> list[Entry]:
     return list(_table().entries)
 
 
+def of_model(model: str) -> list[Entry]:
+    """The listed dictionaries of a model, by its name on the hub."""
+    return [entry for entry in _table().entries if entry.model.lower() == model.lower()]
+
+
 def suggestion(name: str) -> str:
     """What to try instead of a name that is not there."""
     table = _table()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +15,10 @@ from steerkit.dictionaries.codes import Codes
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
+from steerkit.dictionaries.neuronpedia import part_of, read_maxima
 from steerkit.dictionaries.parts import Parts
+from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
+from steerkit.dictionaries.self_test import SelfTest, self_test
 from steerkit.errors import DictionaryError, FeatureError, VectorError
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 # array of this size, which some functions rank by, still leaves both within 256 MB.
 BUDGET = 112 * 2**20
 CPU = torch.device("cpu")
+ROWS = 4096  # of the decoder, that are read at once
 
 
 class Dictionary:
@@ -38,11 +44,13 @@ class Dictionary:
         name: Name or path it was loaded from.
         revision: Revision it was resolved to, if any.
         labels: A file that keeps labels of the user's own; in memory without one.
+        hints: What `load_dictionary` was told besides, so that it can be told again.
 
     Attributes:
         labels: Labels of the features.
         site_in: Where it reads; None where the files do not say and nobody has.
         site_out: Where it writes.
+        published_maxima: (n_features,) maximum activations as published, in native units; NaN where not known.
         calibration: The last calibration, if any.
     """
 
@@ -52,13 +60,16 @@ class Dictionary:
         name: str,
         revision: str | None = None,
         labels: str | os.PathLike[str] | None = None,
+        hints: Mapping[str, str | float | bool] | None = None,
     ) -> None:
         self.parts, self.name, self.revision = parts, name, revision
+        self.hints = dict(hints or {})
         self.labels = Labels(labels, n_features=parts.n_features)
         if parts.labels:
             self.labels.add(parts.labels, source=parts.format)
         self.site_in: Site | None = parts.site_in
         self.site_out: Site | None = parts.site_out
+        self.published_maxima: Tensor | None = parts.max_activations
         self.calibration: Calibration | None = None
         self._W_enc: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._W_dec: Tensor | None = None
@@ -96,6 +107,19 @@ class Dictionary:
             DictionaryError: The files do not say, and nobody has.
         """
         return self._known(self.site_out)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 that tells dictionaries apart without reading them whole.
+
+        Of their shapes, the decoder's bias, and rows of both matrices that are evenly spread, up to a million numbers
+        each. Dictionaries that differ in other rows only have the same; small ones are covered whole.
+        """
+        matrices = [matrix for matrix in (self.parts.W_enc, self.parts.W_dec) if matrix is not None]
+        digest = hashlib.sha256(repr([matrix.shape for matrix in matrices]).encode())
+        for values in (self.parts.b_dec.float(), *(matrix.sample() for matrix in matrices)):
+            digest.update(values.cpu().contiguous().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
 
     def encode(
         self, x: Float[Tensor, "*tokens d_in"], *, dtype: torch.dtype = torch.float32, budget: int = BUDGET
@@ -180,9 +204,7 @@ class Dictionary:
 
     def decode(self, codes: Codes) -> Float[Tensor, "*tokens d_out"]:
         """What the active features make together."""
-        if self._W_dec is None:
-            self._W_dec = self.parts.W_dec.whole()
-        W_dec = self._W_dec.to(codes.values.device)
+        W_dec = self._decoder().to(codes.values.device)
         summed = torch.nn.functional.embedding_bag(
             codes.features.long(),
             W_dec,
@@ -199,6 +221,28 @@ class Dictionary:
         if codes.shift is not None:
             made = made + codes.shift
         return made.reshape(*codes.shape[:-1], self.d_out)
+
+    @cached_property
+    def error_term(self) -> ErrorTerm:
+        """What the dictionary does not explain, as a target of edits: `ablate()` leaves the reconstruction alone.
+
+        Raises:
+            DictionaryError: The dictionary has no encoder, does not say where it belongs, or does not reconstruct.
+        """
+        parts = self.parts
+        if not parts.reconstructs:
+            raise DictionaryError(
+                f"The features of {self.name} are directions of their own (supervised, or a selection) and do not make "
+                "up the activation together, so there is no error term, and nothing for self_test to compare."
+            )
+        reconstruction = Reconstruction(
+            b_dec=parts.b_dec,
+            encoder=self.encoder(),
+            W_dec=self._decoder(),
+            W_skip=parts.W_skip,
+            keeps_mean=parts.centred and self.reads_at() == self.writes_at(),
+        )
+        return ErrorTerm(reconstruction, f"error of {self.name}", self.reads_at(), self.writes_at(), self)
 
     def __getitem__(self, feature: int | str) -> Feature:
         """A feature by index, or by label where one alone bears it.
@@ -240,14 +284,59 @@ class Dictionary:
             by_meaning: Compare meanings instead; needs the package sentence-transformers.
 
         Raises:
-            DictionaryError: Search by meaning is not to be had.
+            ModelError: Search by meaning is not to be had.
         """
         return [Feature(self, match.feature) for match in self.labels.search(text, limit, by_meaning=by_meaning)]
 
     def max_activation(self, index: int) -> float | None:
-        """A feature's maximum activation, as calibrated or else as published; None where neither is known."""
-        maxima = self.parts.max_activations if self.calibration is None else self.calibration.maximum
-        return None if maxima is None else maxima[index].item()
+        """A feature's maximum activation, as calibrated or else as published; None if unknown or never active."""
+        maxima = self.published_maxima if self.calibration is None else self.calibration.maximum
+        return None if maxima is None or not maxima[index] > 0 else maxima[index].item()
+
+    def import_labels(self, path: str | os.PathLike[str], *, layer: str | None = None) -> int:
+        """Import labels; see `Labels.load`. Of an export of Neuronpedia's the part that belongs to this dictionary.
+
+        Returns:
+            How many labels were imported.
+
+        Raises:
+            DictionaryError: There is no such file, or it is damaged or of no known form.
+            FeatureError: A label is for a feature that the dictionary does not have.
+        """
+        return self.labels.load(part_of(path, self.name), layer=layer)
+
+    def import_maxima(self, maxima: Mapping[int, float] | str | os.PathLike[str], *, layer: str | None = None) -> int:
+        """Import maximum activations that Neuronpedia publishes; the unit `max` rests on them until a calibration.
+
+        Neuronpedia scales each feature so that its decoder row has length 1. Here every feature keeps its own scale, so
+        its maximum is divided by the row's length; of a top-k dictionary, which Neuronpedia leaves as it is, not.
+
+        Args:
+            maxima: `maxActApprox` by feature; a file or folder of Neuronpedia's features; or a whole export.
+            layer: Neuronpedia's id of the dictionary, such as `"20-gemmascope-res-16k"`, if the file has several.
+
+        Returns:
+            How many maxima were imported.
+
+        Raises:
+            DictionaryError: There is no such file, or it is damaged.
+            FeatureError: A maximum is for a feature that the dictionary does not have. Nothing is imported then.
+        """
+        if isinstance(maxima, Mapping):
+            found = {int(index): float(maximum) for index, maximum in maxima.items()}
+        else:
+            found = dict(read_maxima(part_of(maxima, self.name), layer))
+        features = [self._checked(index) for index in found]
+        values = torch.tensor([found[index] for index in features])
+        activation = self.parts.activation
+        if activation.local or getattr(activation, "weight", None) is not None:
+            norms = [self.parts.W_dec.rows(features[i : i + ROWS]).norm(dim=-1) for i in range(0, len(features), ROWS)]
+            values = values / torch.cat(norms) if norms else values
+        before = self.published_maxima
+        kept = torch.full((self.n_features,), torch.nan) if before is None else before.clone()
+        kept[features] = values
+        self.published_maxima = kept
+        return len(features)
 
     def calibrate(self, model: Model, texts: Sequence[PromptLike], *, batch_size: int = 16) -> Calibration:
         """Measure the features over texts; the unit `max` rests on the result, which is kept as `calibration`.
@@ -258,6 +347,20 @@ class Dictionary:
         self.calibration = calibrate(self, model, texts, batch_size=batch_size)
         return self.calibration
 
+    def self_test(self, model: Model, texts: Sequence[PromptLike]) -> SelfTest:
+        """Test whether the dictionary belongs to a model and a site: how well it explains the activations there.
+
+        A few hundred tokens are enough. Every layer is encoded, to see whether another would fit better.
+
+        Raises:
+            SteerkitError: A text or the dictionary does not fit the model.
+
+        Example:
+            >>> features.self_test(model, texts).passed  # doctest: +SKIP
+            True
+        """
+        return self_test(self, model, texts)
+
     def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.
 
@@ -265,17 +368,19 @@ class Dictionary:
             FeatureError: An index is out of range.
         """
         index = self._checked(feature if isinstance(feature, int) else feature.index)
-        if self._W_dec is None:
-            self._W_dec = self.parts.W_dec.whole()
-        cosines = torch.nn.functional.normalize(self._W_dec, dim=-1) @ torch.nn.functional.normalize(
-            self._W_dec[index], dim=-1
-        )
+        rows = torch.nn.functional.normalize(self._decoder(), dim=-1)
+        cosines = rows @ rows[index]
         cosines[index] = -torch.inf
         return [Feature(self, i) for i in cosines.topk(min(limit, self.n_features - 1)).indices.tolist()]
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"
         return f"Dictionary({self.name!r}, {self.n_features} features at {where}, {self.parts.format})"
+
+    def _decoder(self) -> Float[Tensor, "n_features d_out"]:
+        if self._W_dec is None:
+            self._W_dec = self.parts.W_dec.whole()
+        return self._W_dec
 
     def _known(self, site: Site | None) -> Site:
         if site is None:

@@ -42,12 +42,22 @@ class Encoder:
 
     def __call__(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens n"]:
         """Activations of the features."""
-        return self.activate(self.normalise(x)[0])
+        return self.read(x)[0]
+
+    def read(
+        self, x: Float[Tensor, "*tokens d_in"]
+    ) -> tuple[Float[Tensor, "*tokens n"], Float[Tensor, "*tokens 1"] | None]:
+        """Activations of the features, and what the token was divided by before."""
+        normalised, scale, _ = self.normalise(x)
+        return self.activate(normalised), scale
 
     def activate(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens n"]:
         """Activations of the features, of activations that are normalised already."""
-        x = x if self.b_pre is None else x - self.b_pre
-        return self.activation(x @ self.W_enc + self.b_enc, self.features)
+        return self.activation(self.preactivations(x), self.features)
+
+    def preactivations(self, x: Float[Tensor, "*tokens d_in"]) -> Float[Tensor, "*tokens k"]:
+        """What the activation function is run on, of activations that are normalised already."""
+        return (x if self.b_pre is None else x - self.b_pre) @ self.W_enc + self.b_enc
 
     def active(
         self, x: Float[Tensor, "n_tokens d_in"], budget: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from steerkit import pages
+from steerkit.dictionaries.card import card
 from steerkit.edits import Steerable
 from steerkit.errors import SiteError
 
@@ -65,11 +67,26 @@ class Feature(Steerable):
         """Its maximum activation, as published or calibrated; None where neither is known."""
         return self.dictionary.max_activation(self.index)
 
+    @property
+    def mean_norm(self) -> float | None:
+        """Mean norm of the activations where it is written; None where not calibrated, and for transcoders."""
+        calibration = self.dictionary.calibration
+        here = self.dictionary.site_in == self.dictionary.site_out
+        return calibration.mean_norm if calibration is not None and here else None
+
+    @property
+    def follows_scale(self) -> bool:
+        """Whether what is written is multiplied by each token's own scale, as in dictionaries that normalise."""
+        return self.dictionary.parts.normalisation != "none"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Feature) and other.dictionary is self.dictionary and other.index == self.index
 
     def __hash__(self) -> int:
         return hash((id(self.dictionary), self.index))
+
+    def _repr_html_(self) -> str:
+        return pages.fragment(card(self))
 
     def __repr__(self) -> str:
         return f"Feature({self.index}, {self.label!r}, {self.dictionary.name!r})"

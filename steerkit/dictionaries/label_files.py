@@ -85,10 +85,10 @@ def _read(file: Path, source: str) -> Iterator[tuple[int, Label, str | None]]:
             for index, label in _table(file, source):
                 yield index, label, None
         case ".jsonl" | ".jsonl.gz":
-            rows = (json.loads(line) for line in _lines(file) if line.strip())
+            rows = (json.loads(line) for line in lines(file) if line.strip())
             yield from _records(rows, source)
         case ".json" | ".json.gz":
-            rows = json.loads("".join(_lines(file)))
+            rows = json.loads("".join(lines(file)))
             if isinstance(rows, dict):
                 rows = [{"index": index, "label": text} for index, text in rows.items()]
             if not isinstance(rows, list):
@@ -101,7 +101,7 @@ def _read(file: Path, source: str) -> Iterator[tuple[int, Label, str | None]]:
 
 
 def _table(file: Path, source: str) -> Iterator[tuple[int, Label]]:
-    reader = csv.reader(_lines(file), delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
+    reader = csv.reader(lines(file), delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
     first = next(reader, [])
     names = [name.strip().lower() for name in first]
     index = next((names.index(name) for name in INDEX_COLUMNS if name in names), None)
@@ -116,7 +116,7 @@ def _table(file: Path, source: str) -> Iterator[tuple[int, Label]]:
             cells = dict(zip(names, row, strict=False))
             if len(row) <= max(index, text):
                 raise ValueError(f"line {reader.line_num} has {len(row)} of {len(names)} columns")
-            yield _index(row[index]), Label(row[text], cells.get("source") or source, _score(cells))
+            yield index_of(row[index]), Label(row[text], cells.get("source") or source, _score(cells))
 
 
 def _records(rows: Iterable[Any], source: str) -> Iterator[tuple[int, Label, str | None]]:
@@ -136,11 +136,15 @@ def _records(rows: Iterable[Any], source: str) -> Iterator[tuple[int, Label, str
             named = (
                 f"neuronpedia {maker}" if maker else "neuronpedia" if "modelId" in row else row.get("source", source)
             )
-            yield _index(index), Label(text, str(named), _score(row)), row.get("layer")
+            yield index_of(index), Label(text, str(named), _score(row)), row.get("layer")
 
 
-def _lines(file: Path) -> Iterator[str]:
-    """Lines of a text, at most so many characters of it however small its archive is."""
+def lines(file: Path) -> Iterator[str]:
+    """Lines of a text, at most so many characters of it however small its archive is.
+
+    Raises:
+        ValueError: It has more, or one line is too long.
+    """
     opened = gzip.open if file.suffix == ".gz" else open
     total = 0
     with opened(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as stream:
@@ -151,8 +155,12 @@ def _lines(file: Path) -> Iterator[str]:
             yield line
 
 
-def _index(value: object) -> int:
-    """A feature's index, which Neuronpedia writes as text."""
+def index_of(value: object) -> int:
+    """A feature's index, which Neuronpedia writes as text.
+
+    Raises:
+        ValueError: It is none.
+    """
     if isinstance(value, bool) or not str(value).strip().isdecimal():
         raise ValueError(f"{str(value)[:80]!r} is no index of a feature")
     return int(str(value)[:20])

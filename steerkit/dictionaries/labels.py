@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from steerkit.dictionaries.label_files import Label, read_labels
 from steerkit.dictionaries.label_store import ARRIVAL, TABLES, Store, union
-from steerkit.dictionaries.meaning import Embed, Meanings, sentence_embedder
+from steerkit.dictionaries.meaning import Meanings
 from steerkit.dictionaries.spelling import begins_any, meant, words
+from steerkit.embeddings import Embed, sentence_embedder
 from steerkit.errors import DictionaryError, FeatureError
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Labels:
             by_meaning: Compare sentence embeddings instead of words. The first time, all labels are embedded.
 
         Raises:
-            DictionaryError: Search by meaning has nothing to embed with.
+            ModelError: Search by meaning has nothing to embed with.
         """
         with self._store.lock:
             if not by_meaning:

@@ -40,7 +40,7 @@ def load_dictionary(
         SiteError: The site cannot be read.
     """
     located = locate(name, revision=revision)
-    told = {**located.hints, **hints}
-    told.update({key: str(value) for key, value in {"site": site, "model": model}.items() if value is not None})
-    parts = read_parts(located.path, format=format or located.format, **told)
-    return Dictionary(parts, os.fspath(name), located.revision, labels=labels)
+    hints.update({key: str(value) for key, value in {"site": site, "model": model}.items() if value is not None})
+    parts = read_parts(located.path, format=format or located.format, **{**located.hints, **hints})
+    told = hints if format is None else {**hints, "format": format}
+    return Dictionary(parts, os.fspath(name), located.revision, labels=labels, hints=told)

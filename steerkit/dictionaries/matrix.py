@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK = 1 << 24  # numbers held at once by what goes over a whole matrix: 64 MiB in float32
+SAMPLE = 1 << 20  # numbers that stand for a matrix when it is recognised
 
 
 class Matrix(ABC):
@@ -46,6 +47,10 @@ class Matrix(ABC):
     def block(self, start: int, stop: int) -> Float[Tensor, "k columns"]:
         """The rows from `start` to `stop`."""
 
+    @abstractmethod
+    def sample(self) -> Float[Tensor, "k stored"]:
+        """Rows of the numbers as they are stored, before transposing and scaling: about `SAMPLE`, evenly spread."""
+
     def whole(self) -> Float[Tensor, "rows columns"]:
         """All of it."""
         return self.block(0, self.shape[0])
@@ -67,6 +72,11 @@ class Matrix(ABC):
     ) -> Matrix:
         """Each row and column times a number."""
         return Scaled(self, rows, columns)
+
+    def _evenly(self) -> list[int]:
+        n_rows = self.shape[0]
+        n = min(n_rows, max(1, SAMPLE // self.shape[1]))
+        return [i * n_rows // n for i in range(n)]
 
 
 class InMemory(Matrix):
@@ -92,6 +102,10 @@ class InMemory(Matrix):
     @override
     def block(self, start: int, stop: int) -> Tensor:
         return self._values[start:stop].float()
+
+    @override
+    def sample(self) -> Tensor:
+        return self.rows(self._evenly())
 
 
 class OnDisk(Matrix):
@@ -128,6 +142,10 @@ class OnDisk(Matrix):
     def block(self, start: int, stop: int) -> Tensor:
         width = self.shape[1] * self._dtype.itemsize
         return self._read([start * width], (stop - start) * width).reshape(stop - start, self.shape[1])
+
+    @override
+    def sample(self) -> Tensor:
+        return self.rows(self._evenly())
 
     def _read(self, starts: Sequence[int], size: int) -> Tensor:
         data = bytearray(len(starts) * size)
@@ -180,6 +198,10 @@ class Transposed(Matrix):
     def block(self, start: int, stop: int) -> Tensor:
         return self._matrix.columns(range(start, stop)).T
 
+    @override
+    def sample(self) -> Tensor:
+        return self._matrix.sample()
+
     @property
     @override
     def T(self) -> Matrix:
@@ -205,3 +227,7 @@ class Scaled(Matrix):
     @override
     def block(self, start: int, stop: int) -> Tensor:
         return self._matrix.block(start, stop) * self._rows[start:stop, None] * self._columns
+
+    @override
+    def sample(self) -> Tensor:
+        return self._matrix.sample()

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
-
 import numpy as np
 
 from steerkit.dictionaries.label_store import Store
-from steerkit.errors import DictionaryError
+from steerkit.embeddings import Embed
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-
-Embed: TypeAlias = Callable[[list[str]], "Float[np.ndarray, 'texts d']"]
-
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 BATCH = 1024
 
 # A feature that the user has labelled means what the user says.
@@ -23,28 +14,6 @@ _LABELS = """
     SELECT feature, text FROM edited
     UNION SELECT feature, text FROM imported WHERE feature NOT IN (SELECT feature FROM edited)
 """
-
-
-def sentence_embedder(model: str = MODEL) -> Embed:
-    """An embedding model of sentence-transformers, on this machine.
-
-    Raises:
-        DictionaryError: sentence-transformers is not installed.
-    """
-    try:
-        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise DictionaryError(
-            "Search by meaning needs sentence embeddings, and sentence-transformers is not installed. Install "
-            "steerkit-lab[meaning], give Labels(embed=...) a function from texts to unit vectors, or search by words."
-        ) from None
-    encoder = SentenceTransformer(model)
-
-    def embed(texts: list[str]) -> np.ndarray:
-        return encoder.encode(texts, normalize_embeddings=True, convert_to_numpy=True)
-
-    embed.__qualname__ = model
-    return embed
 
 
 class Meanings:

@@ -47,6 +47,7 @@ class Parts:
         centred: Trained on activations less their mean over dimensions (TransformerLens's processed LayerNorm models).
         skip_bos: The beginning-of-sequence token was not part of its training.
         chat: Trained on text in the chat template.
+        reconstructs: Its features together are meant to make up the activation; supervised directions are not.
         l0: Published mean number of features active at a token.
         max_activations: (n_features,) published maxima in native units, if they ship with the weights.
         labels: Labels that ship with the weights, by feature.
@@ -68,6 +69,7 @@ class Parts:
     centred: bool = False
     skip_bos: bool = True
     chat: bool = False
+    reconstructs: bool = True
     l0: float | None = None
     max_activations: Float[Tensor, " n_features"] | None = None
     labels: dict[int, str] = field(default_factory=dict)

@@ -128,9 +128,8 @@ class Live:
             if site.takes_out and self._passing is not None:
                 hidden = (hidden.float() - self._passing.to(hidden.device)).to(hidden.dtype)
         for read in stop.reads:
-            encoder = read.encoder.to(hidden.device)
-            x, scale, _ = encoder.normalise(self._seen_from(lm, read.location, hidden.float(), kept))
-            self._elsewhere[read.key] = (encoder.activate(x), scale)
+            read.reader = read.reader.to(hidden.device)
+            self._elsewhere[read.key] = read.reader.read(self._seen_from(lm, read.location, hidden.float(), kept))
         for captured, location in stop.captured:
             shown = hidden[:, -1:] if self.only_last else hidden
             self.captured[str(captured)] = self._seen_from(lm, location, shown.float(), kept)

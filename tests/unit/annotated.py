@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import linecache
 import pkgutil
-import sys
-import tomllib
 import types
 import typing
-from pathlib import Path
 
 # first, while TYPE_CHECKING is false: others' imports for type checkers go in circles
-import jaxtyping  # noqa: F401
 import matplotlib.figure  # noqa: F401
 import pandas  # noqa: F401
 import rich.console
@@ -33,37 +28,24 @@ from transformers import (  # noqa: F401
     TopPLogitsWarper,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-CONTRACT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
-FLOORS = {name.strip(): floor for floor, names in enumerate(reversed(CONTRACT["layers"])) for name in names.split("|")}
-
-
-def floor(module: str) -> int:
-    """On which floor a module stands; the package itself is above all."""
-    return FLOORS.get(module.removeprefix("steerkit").removeprefix(".").partition(".")[0], len(FLOORS))
+import steerkit  # its own list of imports for type checkers would set their order
 
 
 def lenient(name, globals=None, locals=None, fromlist=(), level=0):
-    """Import for which a class that type checkers alone need is of any type where it has not been reached yet."""
-    if not name.startswith("steerkit.") or not (globals or {}).get("__name__", "").startswith("steerkit"):
-        return strict(name, globals, locals, fromlist, level)
-    caller = sys._getframe(1)
-    for_types = linecache.getline(caller.f_code.co_filename, caller.f_lineno).startswith(" ")
-    module = sys.modules.get(name) if for_types else strict(name, globals, locals, fromlist, level)
+    """Import for which a class that a circle has not reached yet is of any type."""
+    module = strict(name, globals, locals, fromlist, level)
     missing = [item for item in fromlist or () if not hasattr(module, item)]
-    if module is not None and not missing:
+    if not missing or not name.startswith("steerkit"):
         return module
-    return types.SimpleNamespace(**vars(module) if module else {}, **dict.fromkeys(missing, typing.Any))
+    return types.SimpleNamespace(**vars(module) | dict.fromkeys(missing, typing.Any))
 
-
-import steerkit  # noqa: E402  # by itself it imports nothing
 
 strict, builtins.__import__ = builtins.__import__, lenient
 typing.TYPE_CHECKING = True
 try:
-    modules = [module.name for module in pkgutil.walk_packages(steerkit.__path__, "steerkit.")]
-    for module in sorted(modules, key=floor):  # from the ground up
-        importlib.import_module(module)
+    importlib.import_module("steerkit.model")  # from the top, as imports for type checkers alone go up
+    for module in pkgutil.walk_packages(steerkit.__path__, "steerkit."):
+        importlib.import_module(module.name)
 finally:
     typing.TYPE_CHECKING = False
     builtins.__import__ = strict

@@ -65,6 +65,7 @@ def read(source: Source) -> Parts:
             "site_in": site,
             "site_out": site,
             "chat": chat,
+            "reconstructs": False,
             "labels": _labels(source, parts["W_dec"].shape[0]),
         }
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from steerkit.dictionaries.label_files import Label, read_labels
 from steerkit.dictionaries.labels import LONGEST, Labels, Rank
 from steerkit.dictionaries.spelling import meant, words
-from steerkit.errors import DictionaryError, FeatureError
+from steerkit.errors import DictionaryError, FeatureError, ModelError
 
 WEATHER = {
     0: "rain",
@@ -474,7 +474,5 @@ def test_search_by_meaning_of_nothing():
 
 def test_search_by_meaning_without_a_model(monkeypatch, weather):
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
-    with pytest.raises(
-        DictionaryError, match=r"sentence-transformers is not installed. Install steerkit-lab\[meaning\]"
-    ):
+    with pytest.raises(ModelError, match=r"sentence-transformers is not installed. Install steerkit-lab\[meaning\]"):
         weather.search("rain", by_meaning=True)

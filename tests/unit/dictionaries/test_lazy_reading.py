@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from steerkit.dictionaries.files import TensorFile
 from steerkit.dictionaries.formats.recognise import read_parts
-from steerkit.dictionaries.matrix import OnDisk
+from steerkit.dictionaries.matrix import InMemory, OnDisk
 from steerkit.errors import DictionaryError
 
 ROWS, COLUMNS = 40, 7
@@ -161,3 +161,15 @@ def test_bad_numbers_in_a_matrix_are_found_when_read(tmp_path, value):
     assert matrix.rows([29]).equal(values[[29]])
     with pytest.raises(DictionaryError, match="NaN or infinity in a weight matrix"):
         matrix.columns([2])
+
+
+def test_samples_are_evenly_spread_rows_as_they_are_stored(tmp_path, monkeypatch, reads):
+    values = Numbers()(ROWS, COLUMNS)
+    (tmp_path / "raw").write_bytes(values.numpy().tobytes())
+    stored = OnDisk(tmp_path / "raw", 0, (ROWS, COLUMNS), torch.float32)
+    for matrix in (stored, stored.T, stored.scaled(rows=torch.rand(ROWS)), stored.T.scaled(), InMemory(values).T):
+        assert matrix.sample().equal(values)
+    monkeypatch.setattr("steerkit.dictionaries.matrix.SAMPLE", 4 * COLUMNS)
+    reads.bytes = 0
+    assert stored.T.sample().equal(values[[0, 10, 20, 30]])
+    assert reads.bytes == 4 * COLUMNS * 4

@@ -179,7 +179,7 @@ def test_a_dictionary_of_unknown_site_asks_for_one(subject):
 
 def test_max_without_a_maximum_is_refused(subject):
     dictionary = make(subject.model)
-    object.__setattr__(dictionary.parts, "max_activations", None)
+    dictionary.published_maxima = None
     with pytest.raises(EditError, match="Calibrate its"):
         subject.model.generate("a", [dictionary[5].add(1, unit="max")])
 
