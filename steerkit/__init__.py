@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steerkit.dictionaries.load import load_dictionary
     from steerkit.dictionaries.self_test import SelfTest
     from steerkit.edits import Edit
+    from steerkit.grids import Grid, grid
     from steerkit.model import Model, load
     from steerkit.operators import register_operator
     from steerkit.plans import Plan
@@ -43,6 +44,7 @@ _HOMES = {
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
+    "Grid": "grids",
     "Model": "model",
     "Plan": "plans",
     "Prompt": "tokens",
@@ -60,6 +62,7 @@ _HOMES = {
     "Token": "streams",
     "Vector": "vectors",
     "Where": "where",
+    "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
     "register_operator": "operators",
@@ -76,6 +79,7 @@ __all__ = [
     "Dictionary",
     "Edit",
     "Feature",
+    "Grid",
     "Model",
     "Plan",
     "Prompt",
@@ -96,6 +100,7 @@ __all__ = [
     "catalog",
     "embeddings",
     "errors",
+    "grid",
     "learn",
     "load",
     "load_dictionary",
