@@ -154,7 +154,7 @@ def test_strengths_that_are_no_finite_number(model, vector, strength):
 
 
 def test_operators_and_units(vector):
-    with pytest.raises(EditError, match="'multiply' is no operator; operators are add, set, scale, ablate"):
+    with pytest.raises(EditError, match="'multiply' is no operator; operators are add, set, at_least"):
         sk.Edit(vector, "multiply")
     with pytest.raises(EditError, match="'sigma' is no unit of strength; units are raw, max, residual, norm"):
         vector.add(1, unit="sigma")
