@@ -160,7 +160,7 @@ def test_operators_and_units(vector):
         vector.add(1, unit="sigma")
     with pytest.raises(EditError, match="'scale' has no unit; leave unit='norm' away"):
         sk.Edit(vector, "scale", 2, "norm")
-    with pytest.raises(EditError, match=r"leaves no token. Set at least one"):
+    with pytest.raises(EditError, match=r"leaves no token. Set one of them"):
         sk.Where(prompt=False, generated=False)
 
 
