@@ -48,8 +48,11 @@ def by_strength(strengths: Sequence[float], nats: Sequence[float | None], repeti
     return figure
 
 
-def maps(panels: Mapping[str, Float[Tensor, "rows columns"]], rows: Sequence[str], columns: Sequence[str]) -> Figure:
-    """Maps of numbers with the same rows and columns, one beside another."""
+def maps(
+    panels: Mapping[str, Float[Tensor, "rows columns"]], rows: Sequence[str], columns: Sequence[str], alike: int
+) -> Figure:
+    """Maps of numbers with the same rows and columns, one beside another; the first `alike` share their scale."""
+    import torch
     from matplotlib import pyplot
 
     width = 1.6 + len(panels) * max(2.4, 0.42 * len(columns))
@@ -57,8 +60,11 @@ def maps(panels: Mapping[str, Float[Tensor, "rows columns"]], rows: Sequence[str
         1, len(panels), figsize=(width, 1.2 + 0.3 * len(rows)), sharey=True, squeeze=False, layout="constrained"
     )
     pyplot.close(figure)
-    for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
-        image = ax.imshow(values.numpy(), aspect="auto", cmap="viridis")
+    shared = torch.stack(list(panels.values())[:alike])
+    for i, (ax, (title, values)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        scale = shared if i < alike else values
+        low, high = scale.min().item(), scale.max().item()
+        image = ax.imshow(values.numpy(), aspect="auto", cmap="viridis", vmin=low, vmax=high)
         ax.set_title(title, fontsize=9)
         ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
         ax.set_yticks(range(len(rows)), [_drawable(row).replace("$", r"\$") for row in rows], fontsize=7)

@@ -77,7 +77,7 @@ class Grid:
         from steerkit.figures import maps
 
         panels = {"effect": self.effect, "random direction": self.control, "cost (nats a token)": self.cost}
-        return maps(panels, self.names, [f"{strength:g}" for strength in self.strengths])
+        return maps(panels, self.names, [f"{strength:g}" for strength in self.strengths], alike=2)
 
     def _repr_html_(self) -> str:
         cells = [

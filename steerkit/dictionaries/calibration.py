@@ -28,9 +28,11 @@ AROUND = 12
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What was measured, and on which corpus. Special tokens are left out.
+    """What was measured, of which dictionary, and on which corpus. Special tokens are left out.
 
     Attributes:
+        dictionary: Name of the dictionary.
+        revision: Revision it was resolved to, if any.
         corpus: Number of texts and tokens, and the start of the SHA-256 of the token ids.
         prompts: The texts.
         maximum: (n_features,) largest activation.
@@ -43,6 +45,8 @@ class Calibration:
         n_tokens: Number of tokens.
     """
 
+    dictionary: str
+    revision: str | None
     corpus: str
     prompts: tuple[Prompt, ...]
     maximum: Float[Tensor, " n_features"]
@@ -125,6 +129,8 @@ def calibrate(
         digest.update(repr(prompt.ids).encode())
         prompts.append(prompt)
     return Calibration(
+        dictionary=dictionary.name,
+        revision=dictionary.revision,
         corpus=f"{len(prompts)} texts, {n_tokens} tokens, sha256 {digest.hexdigest()[:12]}",
         prompts=tuple(prompts),
         maximum=maximum,

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from dictionaries.test_steering import KINDS, make
+from dictionaries.test_steering import KINDS, N, make
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import steerkit as sk
+from steerkit.dictionaries.activations import Gated, Linear, TanhReLU, TopK
+from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.errors import EditError
 
 few = settings(
@@ -39,8 +41,14 @@ drawn_edits = st.lists(
     min_size=1,
     max_size=5,
 )
+MORE = {
+    "gated": Gated(torch.linspace(-1, 1, N), torch.linspace(-0.5, 0.5, N), torch.linspace(-0.2, 0.2, N)),
+    "tanh": TanhReLU(),
+    "linear": Linear(),
+    "topk by magnitude": TopK(6, relu=False, by_magnitude=True),
+}
 plans = st.fixed_dictionaries(
-    {"edits": drawn_edits, "kind": st.sampled_from(sorted(KINDS)), "preserve_norm": st.booleans()}
+    {"edits": drawn_edits, "kind": st.sampled_from(sorted({*KINDS, *MORE})), "preserve_norm": st.booleans()}
 )
 WHERES = [
     {},
@@ -59,9 +67,15 @@ def subject(request):
     return request.getfixturevalue(request.param)
 
 
+def dictionary_of(model: sk.Model, kind: str) -> Dictionary:
+    """A random dictionary of any kind there is."""
+    dictionary = make(model, kind if kind in KINDS else "relu", "1.resid_post")
+    return Dictionary(replace(dictionary.parts, activation=MORE[kind]), "random") if kind in MORE else dictionary
+
+
 def plan_of(subject, drawn: dict) -> sk.Plan:
     """A plan of the numbers drawn; edits that would conflict are left out, one by one."""
-    dictionary = make(subject.model, drawn["kind"], "1.resid_post")
+    dictionary = dictionary_of(subject.model, drawn["kind"])
     probe = subject.vector(9, "0.resid_post", norm=0.5)
     conditions = [
         None,

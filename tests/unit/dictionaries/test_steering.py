@@ -199,6 +199,7 @@ def test_calibration_measures_what_reading_shows(tinystories):
         assert contexts["activation"].tolist() == sorted(contexts["activation"], reverse=True)
         assert contexts["activation"].iloc[0] == pytest.approx(active.max().item(), rel=1e-4)
     assert "3 texts" in calibration.corpus
+    assert (calibration.dictionary, calibration.revision) == (dictionary.name, dictionary.revision)
 
 
 def test_nearest_features_are_those_of_the_largest_cosine(subject):
