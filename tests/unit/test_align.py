@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
 from steerkit.errors import DictionaryError, EditError, PromptError, VectorError
 
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 N = 48
 REFERENCES = ["one day, mia saw rain", "the sun", "2 + 2 = 4", "mia", "rain and rain and rain", "THE END of it all"]
 TARGETS = ["it rained", "so much rain!"]
