@@ -8,13 +8,13 @@ from steerkit import pages
 from steerkit.dictionaries.card import card
 from steerkit.edits import Steerable
 from steerkit.errors import SiteError
+from steerkit.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
-    from steerkit.sites import Site
 
 
 class Feature(Steerable):
@@ -47,13 +47,13 @@ class Feature(Steerable):
         """Where it is written, as edits want it."""
         return (self.site,)
 
-    def direction(self, site: Site | None = None) -> Float[Tensor, " d_out"]:
+    def direction(self, site: str | Site | None = None) -> Float[Tensor, " d_out"]:
         """Its decoder row, at full length.
 
         Raises:
             SiteError: It is not written at that site.
         """
-        if site is not None and site != self.site:
+        if site is not None and Site.parse(site) != self.site:
             raise SiteError(f"{self.label!r} is written at '{self.site}', not at '{site}'.")
         return self.dictionary.parts.W_dec.rows([self.index])[0]
 

@@ -14,7 +14,7 @@ from steerkit.dictionaries.activations import GroupMax, JumpReLU, ReLU, TopK
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
-from steerkit.errors import DictionaryError, EditError, FeatureError
+from steerkit.errors import DictionaryError, EditError, FeatureError, SiteError
 
 N = 48
 KINDS = {
@@ -226,3 +226,10 @@ def test_features_travel_to_a_remote_model(tinystories):
     command = [sys.executable, "-c", REMOTE, str(Path(__file__).parent), tinystories.model.name]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_feature_has_its_direction_at_its_own_site_only(subject):
+    feature = make(subject.model)[3]
+    assert torch.equal(feature.direction("1.resid_post"), feature.direction())
+    with pytest.raises(SiteError, match="written at '1.resid_post', not at '0.resid_post'"):
+        feature.direction("0.resid_post")
