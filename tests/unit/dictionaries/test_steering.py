@@ -231,5 +231,5 @@ def test_features_travel_to_a_remote_model(tinystories):
 def test_a_feature_has_its_direction_at_its_own_site_only(subject):
     feature = make(subject.model)[3]
     assert torch.equal(feature.direction("1.resid_post"), feature.direction())
-    with pytest.raises(SiteError, match="written at '1.resid_post', not at '0.resid_post'"):
+    with pytest.raises(SiteError, match=r"written at '1\.resid_post', not at '0\.resid_post'"):
         feature.direction("0.resid_post")
