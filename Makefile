@@ -9,12 +9,12 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c c
 STATIC := widgets/steerkit_widgets/static
 JS_SOURCES := js/package.json js/package-lock.json js/build.mjs $(shell find js/src -type f)
 
-# Until a model is embedded.
-DEMO_ARGS := --model ../shared/data/models/tinystories656K
+# make demo DEMO_ARGS="--model openai-community/gpt2"
+DEMO_ARGS :=
 # Jupyter does not start for root, who is the user in most containers, unless told to.
 LAB_ARGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help demo lab test lint types js-test py-test bundles clean
+.PHONY: help demo lab test lint types js-test py-test storybook-check bundles wheel clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 18
@@ -42,7 +42,13 @@ py-test: $(VENV)/.test bundles ## pytest; make py-test PYTEST_ARGS="-k edits"
 	@chromium=$$(scripts/find_chromium.sh $(BIN)/python) && \
 		STEERKIT_CHROMIUM=$$chromium $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
+storybook-check: $(VENV)/.test ## train a miniature of the embedded model and its dictionary; part of py-test
+	$(BIN)/python -m pytest -q tests/unit/storybook/test_training.py
+
 bundles: $(STATIC)/.built ## the widgets' JavaScript, from js/
+
+wheel: $(VENV)/.runtime ## what a release is, in dist/
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
 clean: ## remove what was built; the environment in .venv stays
 	rm -rf $(STATIC) js/node_modules dist

@@ -6,10 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from steerkit import __version__
+from steerkit import __version__, embedded
 from steerkit.errors import SteerkitError
-
-PROMPT = "Once upon a time, there was a little girl named Lily. One day, Lily went to the park"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,14 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="steerkit", description="Read and steer the features of a language model.")
     parser.add_argument("--version", action="version", version=f"steerkit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    demo = commands.add_parser("demo", help="learn a direction from pairs, read along it, steer with it")
-    demo.add_argument("--model", required=True, help="a folder, or a name on the Hugging Face hub")
-    demo.add_argument("--pairs", help="tab-separated file: a header naming the two sides, then a pair a line")
+    demo = commands.add_parser("demo", help="read a text along features, steer stories with them")
+    demo.add_argument("--model", default=embedded.NAME, help="a folder, or a name on the hub (default: the one within)")
+    what = demo.add_mutually_exclusive_group()
+    what.add_argument("--features", nargs="+", metavar="LABEL", help="features of the model's own dictionary")
+    what.add_argument("--pairs", help="learn from a tab-separated file: a header naming the two sides, a pair a line")
     demo.add_argument("--site", help="where to read and steer, such as 3.resid_post (default: the middle layer)")
-    demo.add_argument("--strength", type=float, default=0.6, help="how many times to add the direction (default: 0.6)")
     demo.add_argument(
-        "--prompt", default="Once upon a time, there was a little girl named Lily. One day, Lily went to the park"
+        "--strength",
+        type=float,
+        help="of features: how many times each token's activation norm to add (default: 0.4); of what is learned from "
+        "pairs: how many times to add the direction (default: 0.6)",
     )
+    demo.add_argument("--prompt", default="One day, Mia went to the park")
     demo.add_argument("--max-new-tokens", type=int, default=100, metavar="N")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--output", default="steerkit-demo.html", help="page to write (default: steerkit-demo.html)")
@@ -43,6 +46,7 @@ def _demo(options: argparse.Namespace) -> None:
 
     demo(
         options.model,
+        features=options.features,
         pairs=options.pairs,
         site=options.site,
         strength=options.strength,

@@ -12,6 +12,7 @@ from nnsight import TransformersModel
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
+from steerkit import embedded
 from steerkit.errors import ModelError
 from steerkit.tokens import special_ids
 
@@ -52,7 +53,7 @@ def load_files(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = _resolve_device(device)
+    place, name = _resolve_device(device), embedded.find(name) or name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     _check_folder(name)
     try:

@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit import loading
+from steerkit import embedded, loading
+from steerkit.dictionaries import catalog
 from steerkit.dictionaries.dictionary import Dictionary
+from steerkit.dictionaries.load import load_dictionary
 from steerkit.edits import Edit, Target
 from steerkit.engines import tracing
-from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError, VectorError
+from steerkit.errors import (
+    DictionaryError,
+    EditError,
+    EngineError,
+    ModelError,
+    PromptError,
+    SettingError,
+    VectorError,
+)
 from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
 from steerkit.reading import Reading
@@ -36,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    model: str | os.PathLike[str] | PreTrainedModel,
+    model: str | os.PathLike[str] | PreTrainedModel = embedded.NAME,
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str = "auto",
@@ -49,7 +59,7 @@ def load(
 
     Args:
         model: A name on the Hugging Face hub, a folder, or a transformers model in memory (which is left as it is: its
-            modules are copied, its weights shared).
+            modules are copied, its weights shared). Without one, the storybook model that comes with steerkit.
         tokenizer: Needed for a model in memory; else the one beside the model.
         device: `"auto"` (all GPUs there are, else the processor), or a torch device.
         dtype: `"auto"` (the checkpoint's own; float32 on a processor), or a torch dtype.
@@ -61,7 +71,8 @@ def load(
         ModelError: There is no such model, or it is of a kind that is not served.
 
     Example:
-        >>> model = load("../shared/data/models/tinystories656K")  # doctest: +SKIP
+        >>> load().n_layers
+        6
     """
     if remote is True:
         if not isinstance(model, str):
@@ -147,6 +158,36 @@ class Model:
     def sites(self) -> list[Site]:
         """Every site that can be read and steered, in the order of depth."""
         return list(self._runner.sites)
+
+    def dictionary(self, site: str | Site | None = None) -> Dictionary:
+        """The model's default dictionary.
+
+        One that comes with the model: storybook's, or one in the folder `dictionaries` of the model's own. For other
+        models the one that the catalog lists, if it lists no other.
+
+        Args:
+            site: Where it reads. Without it, the one in the middle of those that come with the model.
+
+        Raises:
+            DictionaryError: There is none, or the catalog lists several.
+        """
+        at = "" if site is None else f" at {site}"
+        names = embedded.dictionaries(self.name)
+        chosen = [name for name in names if site is None or name.rpartition("/")[2] == str(site)]
+        if chosen:
+            return load_dictionary(chosen[len(chosen) // 2])
+        if names:
+            have = ", ".join(name.rpartition("/")[2] for name in names)
+            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has some at {have}.")
+        listed = [entry.name for entry in catalog.of_model(self.name) if site is None or entry.site_in == str(site)]
+        if len(listed) == 1:
+            return load_dictionary(listed[0])
+        found = f"lists {len(listed)} dictionaries" if listed else "lists no dictionary"
+        few = f" ({', '.join(listed[:3])}{', ...' if len(listed) > 3 else ''})" if listed else ""
+        raise DictionaryError(
+            f"The catalog {found} of {self.name}{at}{few}. Choose one with steerkit.catalog.search, "
+            "and load it with steerkit.load_dictionary."
+        )
 
     def encode(self, prompt: PromptLike) -> Prompt:
         """Tokenise text, token ids or chat messages.

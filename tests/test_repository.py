@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,27 @@ def test_import_is_light() -> None:
     code = f"import steerkit, sys; print(*[m for m in {heavy.split()} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
+
+
+def test_addresses_are_made_from_the_one_in_pyproject(texts: dict[Path, str], tmp_path: Path) -> None:
+    address = tomllib.loads(texts[Path("pyproject.toml")])["project"]["urls"]["Repository"]
+    name = address.removeprefix("https://github.com/")
+    holders = {path for path, text in texts.items() if name in text}
+    assert holders == {Path("pyproject.toml"), Path("README.md"), Path("tutorials/01_steer.ipynb")}
+
+    for path in [*holders, Path("scripts/address.py"), Path("steerkit/__init__.py")]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(texts[path])
+    script = [sys.executable, tmp_path / "scripts" / "address.py"]
+    assert subprocess.run([*script, "--check"], capture_output=True).returncode == 0
+
+    project = tmp_path / "pyproject.toml"
+    project.write_text(project.read_text().replace(address, "https://github.com/someone/else"))
+    assert subprocess.run([*script, "--check"], capture_output=True).returncode == 1
+    subprocess.run(script, check=True)
+    assert subprocess.run([*script, "--check"], capture_output=True).returncode == 0
+    assert not [path for path in holders if name in (tmp_path / path).read_text()]
+    assert (tmp_path / "README.md").read_text().count("someone/else") == texts[Path("README.md")].count(name) > 0
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The demonstration behind `steerkit demo`: learn a direction from pairs, read along it, steer with it."""
+"""The demonstration behind `steerkit demo`: read a text along features or a learned direction, steer with them."""
 
 from steerkit.demo.pairs import load_pairs
 from steerkit.demo.show import demo

@@ -8,35 +8,56 @@ from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from steerkit import pages
+from steerkit import embedded, pages
 from steerkit.demo.pairs import load_pairs
+from steerkit.edits import Edit
 from steerkit.errors import SettingError
 from steerkit.learn import mean_difference
-from steerkit.model import load
+from steerkit.model import Model, load
+from steerkit.plans import Plan
 from steerkit.reading import Reading
 from steerkit.runs import Run
+from steerkit.where import Where
 
-READ = "Lily laughed and played with her friends. Then the rain came and Tom was sad"
+READ = (
+    "Lily laughed with her friends. It began to pour, and she opened her umbrella. Then a dragon came, and Tom was sad"
+)
+FEATURES = ("rain", "dragon")  # of the embedded model
+STRENGTHS = {"norm": 0.4, "raw": 0.6}
 
 
 def demo(
     model_name: str,
     *,
+    features: Sequence[str] | None,
     pairs: str | None,
     site: str | None,
-    strength: float,
+    strength: float | None,
     prompt: str,
     max_new_tokens: int,
     seed: int,
     output: str,
 ) -> None:
-    """Learn a direction from pairs, read a text along it, write stories without and with it, and save a page.
+    """Read a text along features or a direction learned from pairs, steer stories with them, and save a page.
+
+    Args:
+        model_name: A folder, or a name on the hub.
+        features: Labels of the model's own dictionary. Without them and without pairs: `FEATURES` of the embedded
+            model; of other models a direction learned from the pairs that come with steerkit.
+        pairs: A file of contrast pairs.
+        site: Where the features or the direction are.
+        strength: In multiples of each token's activation norm for features, of the direction for what was learned.
+        prompt: How the stories begin.
+        max_new_tokens: How far they go on.
+        seed: Of the noise that they share.
+        output: The page.
 
     Raises:
-        SteerkitError: The model, the pairs or a setting is wrong.
+        SteerkitError: The model, the features, the pairs or a setting is wrong.
     """
     console = Console(highlight=False)
     started = perf_counter()
@@ -44,28 +65,51 @@ def demo(
     console.print(f"{model}", soft_wrap=True)
     console.print(f"Loaded in {perf_counter() - started:.1f} s.")
 
+    if features is None and pairs is None and model.name == embedded.NAME:
+        features = FEATURES
+    if features is None:
+        shown = _learned(console, model, pairs, site, strength)
+    else:
+        shown = _chosen(console, model, features, site, strength)
+
+    targets = list(dict.fromkeys(edit.target for edit in shown.values()))
+    reading = model.read(READ, targets)
+    for target in targets:
+        console.print(f"[bold]Reading[/bold] along {escape(target.label)}")
+        values = reading.activations(target).tolist()
+        console.print(_tinted(reading.tokens, reading.prompt.special, values))
+        console.print(Text(_extremes(reading, values), "dim"), "\n")
+
+    plans = [Plan(), *map(Plan, shown.values())]
+    rows = len(plans)
+    runs = model.generate_many([prompt] * rows, plans, seeds=[seed] * rows, max_new_tokens=max_new_tokens)
+    stories = dict(zip(["Baseline", *shown], model.rescore(runs), strict=True))
+    console.print(_beside(stories))
+    path = _save_page(output, _page(", ".join(target.label for target in targets), reading, stories))
+    console.print(f"\nThe same as a page: {path}")
+
+
+def _chosen(
+    console: Console, model: Model, labels: Sequence[str], site: str | None, strength: float | None
+) -> dict[str, Edit]:
+    dictionary = model.dictionary(site)
+    strength = STRENGTHS["norm"] if strength is None else strength
+    features = [dictionary[label] for label in labels]
+    console.print(f"{dictionary}\n", soft_wrap=True)
+    return {f"{f.label} {strength:+g}": f.add(strength, unit="norm", where=Where(prompt=False)) for f in features}
+
+
+def _learned(
+    console: Console, model: Model, pairs: str | None, site: str | None, strength: float | None
+) -> dict[str, Edit]:
     name, positives, negatives = load_pairs(pairs)
     site = site or f"{(model.n_layers - 1) // 2}.resid_post"
+    strength = STRENGTHS["raw"] if strength is None else strength
     vector = mean_difference(model, positives, negatives, [site], label=name)
     console.print(
-        f"Learned [bold]{name}[/bold] from {len(positives)} pairs at {site}: the difference of their means.\n"
+        f"Learned [bold]{escape(name)}[/bold] from {len(positives)} pairs at {site}: the difference of their means.\n"
     )
-
-    reading = model.read(READ, vector)
-    console.print(f"[bold]Reading[/bold] along {name}")
-    console.print(_tinted(reading.tokens, reading.prompt.special, reading.activations(vector).tolist()))
-    console.print(Text(_extremes(reading), "dim"), "\n")
-
-    settings = {"max_new_tokens": max_new_tokens, "seed": seed}
-    more = model.compare(prompt, [vector.add(strength)], **settings)
-    less = model.compare(prompt, [vector.add(-strength)], **settings)
-    console.print(
-        _beside(
-            {"Baseline": more.baseline, f"{name} {strength:+g}": more.steered, f"{name} {-strength:+g}": less.steered}
-        )
-    )
-    path = _save_page(output, _page(name, strength, reading, [more.baseline, more.steered, less.steered]))
-    console.print(f"\nThe same as a page: {path}")
+    return {f"{name} {s:+g}": vector.add(s) for s in (strength, -strength)}
 
 
 def _tinted(tokens: Sequence[str], special: Sequence[bool], values: Sequence[float]) -> Text:
@@ -84,15 +128,16 @@ def _tinted(tokens: Sequence[str], special: Sequence[bool], values: Sequence[flo
     return text
 
 
-def _extremes(reading: Reading) -> str:
-    frame = reading.to_frame()
-    frame = frame[~frame.special & (frame.token.str.strip() != "")].sort_values(frame.columns[-1])
-    least, most = (f"“{row.iloc[0].strip()}” {row.iloc[-1]:+.2f}" for _, row in frame.iloc[[0, -1]].iterrows())
+def _extremes(reading: Reading, values: Sequence[float]) -> str:
+    prompt = reading.prompt
+    kept = [i for i, token in enumerate(prompt.tokens) if token.strip() and not prompt.special[i]]
+    ranked = sorted(kept, key=values.__getitem__)
+    least, most = (f"“{prompt.tokens[i].strip()}” {values[i]:+.2f}" for i in (ranked[0], ranked[-1]))
     return f"most at {most}, least at {least}"
 
 
 def _beside(runs: dict[str, Run]) -> Table:
-    table = Table(*runs, expand=True, pad_edge=False, box=None, header_style="bold", padding=(0, 3, 0, 0))
+    table = Table(*map(escape, runs), expand=True, pad_edge=False, box=None, header_style="bold", padding=(0, 3, 0, 0))
     table.add_row(*(_story(run) for run in runs.values()))
     table.add_row(
         *(Text(f"\n{run.nats:.2f} nats a token", "dim") if run.nats is not None else "" for run in runs.values())
@@ -106,10 +151,9 @@ def _story(run: Run) -> Text:
     return text.append_text(_tinted(run.tokens, run.special, values))
 
 
-def _page(name: str, strength: float, reading: Reading, runs: Sequence[Run]) -> str:
-    titles = ["Baseline", f"{name} {strength:+g}", f"{name} {-strength:+g}"]
-    stories = pages.columns(*(run.block(title) for run, title in zip(runs, titles, strict=True)))
-    return pages.page(f"steerkit: {name}", reading.block(), stories)
+def _page(names: str, reading: Reading, runs: dict[str, Run]) -> str:
+    stories = pages.columns(*(run.block(title) for title, run in runs.items()))
+    return pages.page(f"steerkit: {names}", reading.block(), stories)
 
 
 def _save_page(output: str, content: str) -> Path:

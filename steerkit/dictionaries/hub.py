@@ -25,6 +25,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from steerkit import embedded
 from steerkit.dictionaries.catalog import lookup, suggestion
 from steerkit.dictionaries.files import SUFFIXES
 from steerkit.errors import DictionaryError
@@ -75,7 +76,8 @@ def locate(name: str | os.PathLike[str], *, revision: str | None = None) -> Loca
     """Find a dictionary, and fetch it if it is not here yet.
 
     Args:
-        name: A file or folder; a name in the catalog; or a repository on the hub, with or without a path in it
+        name: A file or folder; `storybook/` and a site; a name in the catalog; or a repository on the hub, with or
+            without a path in it
             (`org/name/folder`).
         revision: Branch, tag or commit of a repository; its main branch if None.
 
@@ -83,7 +85,7 @@ def locate(name: str | os.PathLike[str], *, revision: str | None = None) -> Loca
         DictionaryError: There is none, it may not be had, or its download failed.
     """
     name = os.fspath(name)
-    path = Path(name).expanduser()
+    path = embedded.find(name) or Path(name).expanduser()
     if name and path.exists():
         return Located(path)
     if path.is_absolute() or name.startswith((".", "~")):

@@ -9,9 +9,15 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from steerkit.errors import DictionaryError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
 # A batch of Neuronpedia's has some thousand rows of a few kilobytes.
 MOST_CHARACTERS = 2**30
@@ -76,6 +82,22 @@ def read_labels(
             if isinstance(error, DictionaryError):
                 raise
             raise DictionaryError(f"'{file}' is damaged: {error}. Fetch it again.") from error
+
+
+def read_maxima(path: Path, n_features: int) -> Float[Tensor, " n_features"] | None:
+    """The column `maximum` of a table of labels: the largest activation of each feature; None if it has none.
+
+    Raises:
+        DictionaryError: It is damaged, or does not have a number for every feature.
+    """
+    rows = csv.DictReader(lines(path))
+    if "maximum" not in (rows.fieldnames or ()):
+        return None
+    try:
+        values = {index_of(row["index"]): float(row["maximum"]) for row in rows}
+        return torch.tensor([values[index] for index in range(n_features)])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DictionaryError(f"'{path}' has no maximum for each of {n_features} features: {error}.") from error
 
 
 def _read(file: Path, source: str) -> Iterator[tuple[int, Label, str | None]]:

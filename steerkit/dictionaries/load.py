@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.formats.recognise import read_parts
 from steerkit.dictionaries.hub import locate
+from steerkit.dictionaries.label_files import read_maxima
 
 if TYPE_CHECKING:
     from steerkit.sites import Site
+
+TABLE = "labels.csv"  # beside the weights: labels, and a column `maximum`
 
 
 def load_dictionary(
@@ -32,7 +35,8 @@ def load_dictionary(
         model: Name of the model it was trained on, likewise.
         format: Name of its format, if its files do not tell.
         revision: Branch, tag or commit on the hub.
-        labels: A file that keeps labels of your own; in memory without one.
+        labels: A file that keeps labels of your own; in memory without one. A table `labels.csv` beside the weights is
+            imported.
         **hints: What else a reader has to be told; see `steerkit.dictionaries.source.Hints`.
 
     Raises:
@@ -43,4 +47,11 @@ def load_dictionary(
     hints.update({key: str(value) for key, value in {"site": site, "model": model}.items() if value is not None})
     parts = read_parts(located.path, format=format or located.format, **{**located.hints, **hints})
     told = hints if format is None else {**hints, "format": format}
-    return Dictionary(parts, os.fspath(name), located.revision, labels=labels, hints=told)
+    dictionary = Dictionary(parts, os.fspath(name), located.revision, labels=labels, hints=told)
+    table = located.path / TABLE
+    if table.is_file():
+        dictionary.labels.load(table)
+        maxima = read_maxima(table, parts.n_features)
+        if maxima is not None:
+            dictionary.published_maxima = maxima
+    return dictionary

@@ -22,9 +22,11 @@ from transformers import (  # noqa: F401
     AutoModelForCausalLM,
     AutoTokenizer,
     DynamicCache,
+    LlamaForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     TopPLogitsWarper,
 )
 

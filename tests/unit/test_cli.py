@@ -72,7 +72,9 @@ def test_bad_input_is_one_line_and_the_exit_code_2(name, tinystories_folder, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["demo"], ["demo", "--seed", "x"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["demo", "--seed", "x"], ["demo", "--pairs", "a", "--features", "b"]], ids=" ".join
+)
 def test_a_command_that_is_none(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         main(arguments)

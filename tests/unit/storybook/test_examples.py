@@ -6,9 +6,14 @@ import pkgutil
 
 import pytest
 
-from steerkit.storybook import language
+from steerkit import storybook
 
-MODULES = [f"{language.__name__}.{module.name}" for module in pkgutil.iter_modules(language.__path__)]
+# Importing `__main__` would be running it.
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(storybook.__path__, f"{storybook.__name__}.")
+    if not module.name.endswith("__main__")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,0 +1,142 @@
+"""How well features fit the answer key: a feature's score of a sentence is its largest activation in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from steerkit.storybook.language.stories import Story, concepts
+
+if TYPE_CHECKING:
+    from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.model import Model
+    from steerkit.tokens import Prompt
+
+COLUMNS = 256  # features that are ranked at once
+
+
+@dataclass(frozen=True, eq=False)
+class Sentences:
+    """The sentences of some stories: what they express, and how active each feature is in them.
+
+    Attributes:
+        activations: (n_sentences, n_features) largest over the tokens of a sentence.
+        expressed: (n_sentences, n_concepts) in the order of `storybook.concepts()`.
+        held_out: (n_sentences,) whether a held-out lexeme stands in it.
+    """
+
+    activations: Float[Tensor, "sentence feature"]
+    expressed: Bool[Tensor, "sentence concept"]
+    held_out: Bool[Tensor, " sentence"]
+
+    def shown(self) -> Sentences:
+        """Those without held-out lexemes, for all that labels or chooses features."""
+        kept = ~self.held_out
+        return Sentences(self.activations[kept], self.expressed[kept], self.held_out[kept])
+
+
+def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story]) -> Sentences:
+    """Read stories, and take each feature's largest activation in each sentence.
+
+    Args:
+        model: The model.
+        dictionary: A dictionary of the model's.
+        stories: The stories; each is read whole, so a sentence is read after those before it.
+    """
+    site, names = dictionary.reads_at(), concepts()
+    column = {name: i for i, name in enumerate(names)}
+    activations, expressed, held_out = [], [], []
+    # `activations` hands out short texts first and says which by its tokens alone.
+    stories = sorted(stories, key=lambda story: len(model.encode(story.text)))
+    for story, (prompt, found) in zip(
+        stories, model.activations([story.text for story in stories], [site]), strict=True
+    ):
+        places = sentence_of(prompt, story)
+        inside = places >= 0
+        dense = dictionary.encode(found[site][inside]).to_dense()
+        n = len(story.sentences)
+        largest = torch.zeros(n, dictionary.n_features)
+        activations.append(largest.scatter_reduce_(0, places[inside, None].expand_as(dense), dense, "amax"))
+        key = torch.zeros(n, len(names), dtype=torch.bool)
+        for i, sentence in enumerate(story.sentences):
+            key[i, [column[name] for name in sentence.concepts]] = True
+        expressed.append(key)
+        held_out += [sentence.held_out for sentence in story.sentences]
+    return Sentences(torch.cat(activations), torch.cat(expressed), torch.tensor(held_out))
+
+
+def sentence_of(prompt: Prompt, story: Story) -> Int[Tensor, " token"]:
+    """Which sentence of a story each token of it stands in; -1 for special tokens."""
+    places, at, sentence = [], 0, 0
+    for token, special in zip(prompt.tokens, prompt.special, strict=True):
+        if special:
+            places.append(-1)
+            continue
+        at += len(token)
+        while at > story.sentences[sentence].end:
+            sentence += 1
+        places.append(sentence)
+    return torch.tensor(places)
+
+
+def auroc(
+    scores: Float[Tensor, "sentence feature"], positive: Bool[Tensor, "sentence concept"]
+) -> Float[Tensor, "feature concept"]:
+    """The probability that a sentence with the concept scores higher than one without; ties count half.
+
+    NaN for a concept that all sentences have, or none.
+
+    Example:
+        >>> auroc(torch.tensor([[0.0], [1.0], [1.0], [2.0]]), torch.tensor([[False], [False], [True], [True]]))
+        tensor([[0.8750]])
+    """
+    n = len(scores)
+    n_positive = positive.sum(0).double()
+    sums = torch.cat([_ranks(part.T.contiguous()) @ positive.double() for part in scores.split(COLUMNS, dim=1)])
+    below = sums - n_positive * (n_positive + 1) / 2  # Mann-Whitney's U
+    return (below / (n_positive * (n - n_positive))).float()
+
+
+def _ranks(rows: Float[Tensor, "feature sentence"]) -> Float[Tensor, "feature sentence"]:
+    """Ranks from 1 within each row, equal values at their mean rank."""
+    ordered = rows.sort(dim=1).values
+    first = torch.searchsorted(ordered, rows)
+    last = torch.searchsorted(ordered, rows, right=True)
+    return (first + last + 1).double() / 2
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The activation from which a feature tells a concept best, by F1.
+
+    Attributes:
+        value: The activation.
+        precision: Share of the sentences from there on that express the concept.
+        recall: Share of the sentences with the concept that reach it.
+    """
+
+    value: float
+    precision: float
+    recall: float
+
+
+def best_threshold(scores: Float[Tensor, " sentence"], positive: Bool[Tensor, " sentence"]) -> Threshold:
+    """The threshold with the highest F1.
+
+    Example:
+        >>> best_threshold(torch.tensor([0.0, 1.0, 3.0, 2.0]), torch.tensor([False, False, True, True]))
+        Threshold(value=2.0, precision=1.0, recall=1.0)
+    """
+    values, order = scores.sort(descending=True)
+    hits = positive[order].cumsum(0)
+    taken = torch.arange(1, len(values) + 1)
+    precision, recall = hits / taken, hits / hits[-1].clamp(min=1)
+    f1 = 2 * hits / (taken + hits[-1])
+    f1[:-1][values[:-1] == values[1:]] = -1.0  # equal scores are taken together
+    best = int(f1.argmax())
+    return Threshold(values[best].item(), precision[best].item(), recall[best].item())

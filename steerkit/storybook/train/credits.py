@@ -1,0 +1,28 @@
+"""Who wrote the natural text, for the model card: a line for each story that says so itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+CREDITED = ("Text", "Translation", "Translated By", "Adaptation", "License")
+
+
+def credits(paths: Sequence[Path]) -> Iterator[str]:
+    """Credits of the stories in `.jsonl` files, a Markdown item each.
+
+    Args:
+        paths: The files; stories have a `title` and a list `credits`, such as `"Text: Ursula Nafula"`. Files whose
+            stories have none are passed over.
+    """
+    for path in paths:
+        if path.suffix != ".jsonl":
+            continue
+        for line in path.read_text(encoding="utf-8").splitlines():
+            story = json.loads(line)
+            own = [credit for credit in story.get("credits", ()) if credit.partition(":")[0] in CREDITED]
+            if own:
+                yield " ".join(
+                    f"- *{story['title'].strip()}*. {'; '.join(own)}".replace("[", "").replace("]", "").split()
+                )

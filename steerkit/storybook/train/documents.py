@@ -1,0 +1,148 @@
+"""What the model learns from: stories, stories that were asked for, and natural text.
+
+A plain text is a story: nothing but the beginning of the sequence stands before it. Natural text carries a marker of
+its own, so that it does not leak into stories.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from steerkit.errors import SteerkitError
+from steerkit.storybook.language.instructions import instruction
+from steerkit.storybook.language.stories import Story, corpus
+
+BOS, END, PAD = "<s>", "<|end|>", "<|pad|>"
+NATURAL, USER, ASSISTANT = "<|natural|>", "<|user|>", "<|assistant|>"
+SPECIAL = (BOS, END, PAD, NATURAL, USER, ASSISTANT)
+# Roles become markers; a message ends as a story does.
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}"
+    "{% if message['role'] not in ('user', 'assistant') %}"
+    "{{ raise_exception('Storybook knows the roles user and assistant only.') }}"
+    "{% endif %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+ASKED_SHARE = 0.27  # of the stories, unless told otherwise
+MIDWAY_SHARE = 0.2  # of the stories: these begin at any sentence, so that any prompt may
+NATURAL_SHARE = 0.19  # of all characters
+PASSAGE = 1000  # characters of natural text in a document, about as long as a story
+
+
+def stories(seed: int, n: int, split: str, asked: float = ASKED_SHARE) -> Iterator[str]:
+    """Documents of the storybook language, without end.
+
+    Args:
+        seed: The same seed gives the same documents.
+        n: How many.
+        split: Which stories to draw from.
+        asked: The share of them that stand after a request.
+
+    Yields:
+        Documents with their markers.
+    """
+    rng = random.Random(f"documents/{split}/{seed}")
+    plain = corpus(seed, n, split=split)
+    for i in range(n):
+        kind = rng.random()
+        if kind < asked:
+            messages, _ = instruction(seed * n + i, split=split)
+            request, told = (message["content"] for message in messages)
+            yield f"{BOS}{USER}{request}{END}{ASSISTANT}{told}{END}"
+        else:
+            story = next(plain)
+            text = _midway(story, rng) if kind > 1 - MIDWAY_SHARE else story.text
+            yield f"{BOS}{text}{END}"
+
+
+def _midway(story: Story, rng: random.Random) -> str:
+    return story.text[rng.choice(story.sentences).start :]
+
+
+def passages(paths: Sequence[Path]) -> list[str]:
+    """Natural text in pieces of about the length of a story, cut between sentences.
+
+    Args:
+        paths: Texts as `.txt`, or as `.jsonl` with a field `text`; or folders of such files.
+
+    Raises:
+        SteerkitError: One of them is no such file, or a folder without any.
+    """
+    return [passage for path in paths for file in _files(path) for text in _texts(file) for passage in _pieces(text)]
+
+
+def _files(path: Path) -> list[Path]:
+    """The texts at a path, in an order that does not depend on the file system."""
+    found = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    found = [file for file in found if file.suffix in (".txt", ".jsonl")]
+    if not found:
+        raise SteerkitError(f"There is no text in {str(path)!r}. Give .txt or .jsonl files, or a folder with some.")
+    return found
+
+
+def _texts(path: Path) -> Iterator[str]:
+    whole = path.read_text(encoding="utf-8")
+    if path.suffix == ".txt":
+        yield whole
+    else:
+        yield from (json.loads(line)["text"] for line in whole.splitlines())
+
+
+def _pieces(text: str) -> Iterator[str]:
+    piece = ""
+    for part in _parts(text):
+        if piece and len(piece) + len(part) > PASSAGE:
+            yield piece.strip()
+            piece = ""
+        piece += part
+    if piece.strip():
+        yield piece.strip()
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Sentences, roughly, with the space behind them; no longer than a passage."""
+    start = 0
+    for i, letter in enumerate(text):
+        if (letter.isspace() and i and text[i - 1] in '.!?”"\n') or i - start >= PASSAGE:
+            yield text[start : i + 1]
+            start = i + 1
+    yield text[start:]
+
+
+def natural(texts: Sequence[str], seed: int) -> Iterator[str]:
+    """Documents of natural text, again and again, each time in another order."""
+    for again in itertools.count():
+        for text in random.Random(f"natural/{seed}/{again}").sample(texts, len(texts)):
+            yield f"{BOS}{NATURAL}{text}{END}"
+
+
+def documents(seed: int, n: int, split: str, texts: Sequence[str], asked: float = ASKED_SHARE) -> Iterator[str]:
+    """Stories with natural text between them, in a share of `NATURAL_SHARE`.
+
+    Args:
+        seed: The same seed gives the same documents.
+        n: How many stories.
+        split: Which stories to draw from.
+        texts: Natural text; none for stories alone.
+        asked: The share of the stories that stand after a request.
+
+    Yields:
+        Documents with their markers.
+    """
+    other = natural(texts, seed)
+    told = read = 0
+    for story in stories(seed, n, split, asked):
+        yield story
+        told += len(story)
+        while texts and read < NATURAL_SHARE * (told + read):
+            passage = next(other)
+            read += len(passage)
+            yield passage

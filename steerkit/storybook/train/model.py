@@ -1,0 +1,254 @@
+"""Trains storybook's model.
+
+A small Llama. Its matrices learn by Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural
+networks"), the rest by AdamW. The learning rate warms up, stays, and falls at the end (Hu et al. 2024, "MiniCPM"), so
+that a run can be made longer or shorter while it goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from steerkit.storybook.train.batches import Tokens, labels
+from steerkit.storybook.train.log import add_row, keep_until
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+LAYERS, WIDTH, HEADS, HIDDEN, CONTEXT = 6, 192, 6, 512, 512
+MATRIX_RATE, RATE = 0.02, 3e-3  # of Muon and of AdamW, at their highest
+WEIGHT_DECAY = 0.01
+WARMUP, DECAY = 0.02, 0.25  # shares of all steps
+SHORTER = 16  # Muon makes the residual stream long; divided by this, a feature's strength of 8 is a clear push
+CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
+CHECK_EVERY = 100  # steps between two looks at the held-out loss, and between checkpoints
+
+
+def build(tokenizer: PreTrainedTokenizerBase, seed: int, layers: int = LAYERS, width: int = WIDTH) -> LlamaForCausalLM:
+    """A model that has learned nothing yet.
+
+    Args:
+        tokenizer: Its tokenizer.
+        seed: Of its weights.
+        layers: How many it has.
+        width: `d_model`.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=HEADS,
+            intermediate_size=HIDDEN * width // WIDTH,
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def rate(step: int, steps: int) -> float:
+    """The learning rate of a step as a share of the highest: up, level, and down to nothing.
+
+    Example:
+        >>> [round(rate(step, 1000), 2) for step in (0, 19, 500, 749, 875, 999)]
+        [0.05, 1.0, 1.0, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, (step + 1) / max(1.0, WARMUP * steps), (steps - step) / (DECAY * steps))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        steps: How many batches to learn from.
+        batch: Tokens in a batch.
+        seed: Of the weights and of the order of the batches.
+        every: Steps between two looks at the held-out loss, each followed by a checkpoint.
+    """
+
+    steps: int
+    batch: int = 4096
+    seed: int = 0
+    every: int = CHECK_EVERY
+
+
+class Training:
+    """A model on its way, and all that is needed to go on from where it stands."""
+
+    def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.to(self.device).train()
+        self.model.set_attn_implementation("eager")  # the fastest for rows as short as stories, on a processor
+        self.pad = tokenizer.pad_token_id
+        # Markers are never told, so that a story can begin from nothing.
+        self.given = torch.tensor([i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id])
+        self.settings = settings
+        self.step = 0
+        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        kept = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in kept]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=WEIGHT_DECAY),
+            torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+        ]
+        self._rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {"model": self.model.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers]}
+        fresh = path.with_suffix(".new")
+        torch.save({**state, "step": self.step}, fresh)
+        fresh.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        self.step = state["step"]
+
+    def loss(self, tokens: Tokens, documents: list[int]) -> torch.Tensor:
+        """Nats a token of a batch."""
+        rows = tokens.rows(documents, self.pad)
+        rows, wanted = rows.to(self.device), labels(rows, self.given).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.model(input_ids=rows, labels=wanted, use_cache=False).loss
+
+    def learn(self, tokens: Tokens, documents: list[int]) -> float:
+        """Take one step."""
+        share = rate(self.step, self.settings.steps)
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, highest in zip(groups, self._rates, strict=True):
+            group["lr"] = highest * share
+        loss = self.loss(tokens, documents)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def held_out_loss(self, tokens: Tokens) -> float:
+        """Nats a token of documents that are never learned from."""
+        self.model.eval()
+        total = count = 0.0
+        for documents in tokens.batches(self.settings.batch, seed=0):
+            predicted = int(tokens.starts[1:][documents].sum() - tokens.starts[:-1][documents].sum()) - len(documents)
+            total += predicted * self.loss(tokens, documents).item()
+            count += predicted
+        self.model.train()
+        return total / count
+
+
+def schedule(tokens: Tokens, settings: Settings) -> Iterator[list[int]]:
+    """The batches of a run: all documents in one order, then in another."""
+    for again in itertools.count():
+        yield from tokens.batches(settings.batch, settings.seed + 1000 * again)
+
+
+def train(
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: Tokens,
+    held_out: Tokens,
+    folder: Path,
+    settings: Settings,
+    **shape: int,
+) -> LlamaForCausalLM:
+    """Train a model, or go on training it.
+
+    A run that stopped goes on from the checkpoint in its folder, and learns from there as if it had not stopped. With
+    another number of steps it is longer or shorter than planned.
+
+    Args:
+        tokenizer: Its tokenizer.
+        tokens: What to learn from.
+        held_out: Stories to look at on the way, never learned from.
+        folder: Where the checkpoint and the log go.
+        settings: How to train.
+        shape: `layers` and `width`, where they are not the usual ones.
+
+    Returns:
+        The model.
+    """
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    training = Training(build(tokenizer, settings.seed, **shape), tokenizer, settings)
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.exists():
+        training.resume(checkpoint)
+    log = folder / LOG
+    keep_until(log, training.step)
+    batches = itertools.islice(schedule(tokens, settings), training.step, settings.steps)
+    bar = tqdm(batches, total=settings.steps, initial=training.step, unit="step", mininterval=5)
+    losses: list[float] = []
+    start = time.perf_counter()
+    for documents in bar:
+        losses.append(training.learn(tokens, documents))
+        if training.step % settings.every and training.step != settings.steps:
+            continue
+        mean, seconds = sum(losses) / len(losses), time.perf_counter() - start
+        row = {
+            "step": training.step,
+            "loss": round(mean, 4),
+            "held_out_loss": round(training.held_out_loss(held_out), 4),
+            "rate": round(rate(training.step - 1, settings.steps), 4),
+            "tokens_per_second": round(len(losses) * settings.batch / seconds),
+        }
+        bar.set_postfix(loss=row["loss"], held_out=row["held_out_loss"])
+        add_row(log, row)
+        training.save(checkpoint)
+        losses, start = [], time.perf_counter()
+    return training.model.eval()
+
+
+@torch.no_grad()
+def shorten(model: LlamaForCausalLM, factor: float) -> None:
+    """Divide the residual stream by a factor. No prediction changes, because norms stand wherever it is read.
+
+    With a power of two nothing is rounded either.
+    """
+    model.get_input_embeddings().weight.div_(factor)  # tied to the output's, which the last norm makes up for
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight.div_(factor)
+        layer.mlp.down_proj.weight.div_(factor)
+    model.model.norm.weight.mul_(factor)
+    model.config.rms_norm_eps /= factor**2
+    for module in model.modules():
+        if hasattr(module, "variance_epsilon"):
+            module.variance_epsilon = model.config.rms_norm_eps
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write Hugging Face files, the weights in 16 bits and the residual stream divided by `SHORTER`."""
+    from transformers import GenerationConfig
+
+    shorten(model, SHORTER)
+    small = model.to(torch.bfloat16)
+    small.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=True,
+        temperature=0.8,
+        max_new_tokens=300,
+    )
+    small.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,147 @@
+"""A miniature of the whole chain, from the language to labelled features: each step does better than chance."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+
+import pytest
+import torch
+
+import steerkit as sk
+from steerkit import storybook
+from steerkit.storybook.measures import auroc, read_stories
+from steerkit.storybook.train import dictionary as dictionary_training
+from steerkit.storybook.train import labels
+from steerkit.storybook.train import model as model_training
+from steerkit.storybook.train.batches import Tokens
+from steerkit.storybook.train.documents import documents
+from steerkit.storybook.train.log import read
+from steerkit.storybook.train.tokenizer import train_tokenizer
+
+STEPS = 120
+SHAPE = {"layers": 2, "width": 96}
+
+
+@dataclass
+class Chain:
+    """What the miniature leaves behind."""
+
+    folder: Path
+    tokens: Tokens
+    held_out: Tokens
+    model: sk.Model
+    features: sk.Dictionary
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    folder = tmp_path_factory.mktemp("storybook")
+    tokenizer = train_tokenizer(documents(0, 1500, "train", []), vocabulary=1024)
+    tokens = Tokens.of(documents(0, 2500, "train", []), tokenizer)
+    held_out = Tokens.of(documents(0, 20, "held_out", []), tokenizer)
+    settings = model_training.Settings(steps=STEPS, batch=2048, every=STEPS // 2)
+    trained = model_training.train(tokenizer, tokens, held_out, folder, settings, **SHAPE)
+    model_training.save(trained, tokenizer, folder / "model")
+    model = sk.load(folder / "model")
+    learned = dictionary_training.train(
+        trained.float(),
+        tokenizer,
+        dictionary_training.Shape(layer=0, n_features=512, k=16.0),
+        steps=150,
+        stories=1500,
+        batch=2048,
+    )
+    place = folder / "model" / "dictionaries" / "0.resid_post"
+    dictionary_training.save(learned, place, "storybook")
+    rows = labels.measure(model, sk.load_dictionary(place), list(storybook.corpus(1, 150, split="held_out")))
+    labels.write(rows, place / "labels.csv")
+    return Chain(folder, tokens, held_out, model, model.dictionary())
+
+
+@pytest.mark.slow
+def test_the_model_learns(chain: Chain) -> None:
+    logged = [float(row["held_out_loss"]) for row in read(chain.folder / "log.csv")]
+    seen, unseen = (Counter(tokens.ids.tolist()) for tokens in (chain.tokens, chain.held_out))
+    n, total = chain.held_out.ids.size, chain.tokens.ids.size
+    by_frequency = -sum(times * log((seen[index] + 1) / (total + 1024)) for index, times in unseen.items()) / n
+    assert logged[-1] < logged[0] < by_frequency
+    assert logged[-1] < 0.7 * by_frequency
+
+
+@pytest.mark.slow
+def test_a_resumed_training_is_the_same_training(chain: Chain, tmp_path: Path) -> None:
+    settings = model_training.Settings(steps=6, batch=512)
+    tokenizer = chain.model.tokenizer
+    batches = chain.tokens.batches(512, seed=0)[:6]
+
+    def started(seed: int) -> model_training.Training:
+        return model_training.Training(model_training.build(tokenizer, seed, **SHAPE), tokenizer, settings)
+
+    whole, first, second = started(0), started(0), started(1)
+    losses = [whole.learn(chain.tokens, batch) for batch in batches]
+    again = [first.learn(chain.tokens, batch) for batch in batches[:3]]
+    first.save(tmp_path / "checkpoint.pt")
+    second.resume(tmp_path / "checkpoint.pt")
+    again += [second.learn(chain.tokens, batch) for batch in batches[3:]]
+    assert again == losses
+
+
+@pytest.mark.slow
+def test_a_shorter_residual_stream_predicts_the_same(chain: Chain) -> None:
+    model = model_training.build(chain.model.tokenizer, 0, **SHAPE).eval()
+    ids = torch.tensor([chain.model.encode("One day, Mia").ids])
+    with torch.no_grad():
+        before = model(ids, output_hidden_states=True)
+        model_training.shorten(model, 16)
+        after = model(ids, output_hidden_states=True)
+    torch.testing.assert_close(after.logits, before.logits)
+    torch.testing.assert_close(after.hidden_states[1] * 16, before.hidden_states[1])
+
+
+@pytest.mark.slow
+def test_the_dictionary_explains(chain: Chain) -> None:
+    site = chain.features.reads_at()
+    texts = [story.text for story in storybook.corpus(2, 20, split="held_out")]
+    x = torch.cat([found[site][1:] for _, found in chain.model.activations(texts, [site])])
+    codes = chain.features.encode(x)
+    left = (x - chain.features.decode(codes)).square().sum() / (x - x.mean(0)).square().sum()
+    assert left < 0.4
+    assert len(codes.values) / len(x) < 24
+
+
+@pytest.mark.slow
+def test_features_tell_concepts(chain: Chain) -> None:
+    halves = [list(storybook.corpus(seed, 120, split="held_out")) for seed in (3, 4)]
+    chosen, tested = (read_stories(chain.model, chain.features, stories) for stories in halves)
+    scores = auroc(chosen.shown().activations, chosen.shown().expressed).nan_to_num(0.5)
+    again = auroc(tested.activations, tested.expressed)
+    found = again[scores.argmax(0), range(scores.shape[1])]
+    assert found.nanmean() > 0.6
+
+
+@pytest.mark.slow
+def test_a_concept_names_its_best_feature_alone(chain: Chain) -> None:
+    rows = read(chain.folder / "model" / "dictionaries" / "0.resid_post" / "labels.csv")
+    named = {row["label"]: row for row in rows if row["label"] in storybook.concepts()}
+    assert len(named) > 3
+    for name, row in named.items():
+        feature = chain.features[name]
+        assert feature.index == int(row["index"]) == chain.features.search(name)[0].index
+        assert feature.max_activation == pytest.approx(float(row["maximum"]))
+        assert float(row["score"]) == max(float(other["score"]) for other in rows if other["concept"] == name)
+
+
+@pytest.mark.slow
+def test_a_feature_steers(chain: Chain) -> None:
+    """A feature that tells a concept makes stories about it likelier than others."""
+    rows = read(chain.folder / "model" / "dictionaries" / "0.resid_post" / "labels.csv")
+    names = [row["label"] for row in rows if row["label"] in storybook.concepts()]
+    gains = []
+    for name in names[:20]:
+        edit = chain.features[name].add(0.5, unit="max")
+        for seed in range(3):
+            own, other = (storybook.story(seed, about, split="held_out").text for about in ([name], []))
+            gained = [(chain.model.score(text, [edit]) - chain.model.score(text)).mean() for text in (own, other)]
+            gains.append(gained[0] - gained[1])
+    assert sum(gains) > 0
