@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import storybook_start
 import torch
 
 import steerkit as sk
@@ -285,28 +284,12 @@ def steering(model: sk.Model, features: Dictionary, scores: torch.Tensor) -> tup
     return pd.DataFrame(rows), pd.DataFrame(curve)
 
 
-START = """
-import json, resource, socket, time
-def refuse(*_): raise OSError("the network is refused")
-socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-import torch
-start = time.perf_counter()
-import steerkit as sk
-model = sk.load()
-features = model.dictionary()
-model.generate("One day, Mia", [features["rain"].add(1, unit="max")], max_new_tokens=1)
-seconds = time.perf_counter() - start
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
-"""
-
-
 def start() -> list[dict[str, object]]:
-    """Seconds from `import steerkit` to the first steered token, and megabytes, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", START], capture_output=True, check=True, text=True)
-    seconds, megabytes = json.loads(done.stdout.splitlines()[-1])
+    """Seconds from `import steerkit` to the first steered token, and mebibytes: each round is a process of its own."""
+    found = storybook_start.measure(rounds=3)
     return [
-        count("seconds to the first steered token, offline", seconds, 2.5, most=True),
-        count("peak memory of that process, MB", megabytes, 800, most=True),
+        count("seconds to the first steered token, offline", found.seconds.median(), 2.5, most=True),
+        count("peak memory of that process, MiB", found.megabytes.max(), 800, most=True),
     ]
 
 

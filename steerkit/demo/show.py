@@ -27,7 +27,7 @@ READ = (
     "Lily laughed with her friends. It began to pour, and she opened her umbrella. Then a dragon came, and Tom was sad"
 )
 FEATURES = ("rain", "dragon")  # of the embedded model
-STRENGTHS = {"norm": 0.4, "raw": 0.6}
+FEATURE_STRENGTH, VECTOR_STRENGTH = 0.35, 0.6
 
 
 def demo(
@@ -93,7 +93,7 @@ def _chosen(
     console: Console, model: Model, labels: Sequence[str], site: str | None, strength: float | None
 ) -> dict[str, Edit]:
     dictionary = model.dictionary(site)
-    strength = STRENGTHS["norm"] if strength is None else strength
+    strength = FEATURE_STRENGTH if strength is None else strength
     features = [dictionary[label] for label in labels]
     console.print(f"{dictionary}\n", soft_wrap=True)
     return {f"{f.label} {strength:+g}": f.add(strength, unit="norm", where=Where(prompt=False)) for f in features}
@@ -104,7 +104,7 @@ def _learned(
 ) -> dict[str, Edit]:
     name, positives, negatives = load_pairs(pairs)
     site = site or f"{(model.n_layers - 1) // 2}.resid_post"
-    strength = STRENGTHS["raw"] if strength is None else strength
+    strength = VECTOR_STRENGTH if strength is None else strength
     vector = mean_difference(model, positives, negatives, [site], label=name)
     console.print(
         f"Learned [bold]{escape(name)}[/bold] from {len(positives)} pairs at {site}: the difference of their means.\n"

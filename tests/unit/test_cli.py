@@ -46,6 +46,25 @@ def test_the_page_can_be_read_by_others(demo):
     assert page.stat().st_mode & 0o444 == 0o444
 
 
+def test_a_bare_demo_steers_the_embedded_model(tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["demo", "--max-new-tokens", "40", "--output", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert "Model('storybook'" in printed
+    assert "Reading along rain" in printed
+    assert "most at “umbrella”" in printed
+    assert "rain +0.35" in printed
+    assert "dragon" in page.read_text(encoding="utf-8")
+
+
+def test_the_demo_takes_other_features(tmp_path, capsys):
+    arguments = ["demo", "--features", "cat", "--strength", "0.3", "--max-new-tokens", "2"]
+    assert main([*arguments, "--output", str(tmp_path / "page.html")]) == 0
+    assert "cat +0.3" in capsys.readouterr().out
+    assert main([*arguments[:2], "weathr", "--output", str(tmp_path / "page.html")]) == 2
+    assert "weathr" in capsys.readouterr().err
+
+
 BAD = {
     "no such folder": ["--model", "./missing"],
     "no such site": ["--site", "9.resid_post"],
