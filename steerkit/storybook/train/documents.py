@@ -75,12 +75,9 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
 
 
 def _taken_up(story: Story, before: int) -> tuple[tuple[int, int], ...]:
-    """Where a story first comes to what it was asked for, its main concept aside.
-
-    Only in a few words can it be seen whether a story heeds the rest of a request, where its main concept fills it.
-    """
+    """Where a story first comes to each concept that it was asked for: in these few words it heeds the request or not."""
     found = []
-    missing = set(story.about[1:])
+    missing = set(story.about)
     for sentence in story.sentences:
         if new := [lexeme for lexeme in sentence.lexemes if lexeme.concept in missing]:
             found.append((before + sentence.start, before + max(lexeme.end for lexeme in new)))
