@@ -75,7 +75,7 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
 
 
 def _taken_up(story: Story, before: int) -> tuple[tuple[int, int], ...]:
-    """Where a story first comes to each concept that it was asked for: in these few words it heeds the request or not."""
+    """Where a story first comes to each concept that it was asked for: there it heeds the request, or not."""
     found = []
     missing = set(story.about)
     for sentence in story.sentences:
