@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from steerkit_widgets._base import Widget, bundle, refuse_unknown
+from steerkit_widgets._base import Widget, refuse_unknown
 from steerkit_widgets._generation import PARTS, Failure, Generation, Settings, json_row
+from steerkit_widgets._page import bundle
 from steerkit_widgets._worker import Worker
 
 if TYPE_CHECKING:

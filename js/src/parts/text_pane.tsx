@@ -2,8 +2,9 @@ import type { RefObject } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Slider } from "../host/model";
 import type { Shown } from "../host/shown";
+import { type Pointed, pointedAt } from "./card";
 import { OWN_KEYS } from "./focus";
-import { type Pointed, TokenCard } from "./token_card";
+import { TokenCard } from "./token_card";
 import { type Strip, type StripContent, tokenStrip } from "./token_strip";
 
 interface Props {
@@ -40,15 +41,7 @@ export function TextPane(props: Props) {
       body.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
       if (index === null || !element) return setPointed(null);
       element.setAttribute("aria-describedby", id);
-      const panel = props.root.current!.getBoundingClientRect();
-      const box = element.getBoundingClientRect();
-      setPointed({
-        index,
-        left: box.left - panel.left,
-        top: box.top - panel.top,
-        bottom: box.bottom - panel.top,
-        room: panel.width,
-      });
+      setPointed(pointedAt(props.root.current!, element, index));
     });
     return () => own.abort();
   }, []);

@@ -1,14 +1,6 @@
 import type { Row, Slider } from "../host/model";
+import { Card, type Pointed } from "./card";
 import { format } from "./strength";
-
-/** The token that the pointer or the keyboard is on, and where it stands in the panel. */
-export interface Pointed {
-  index: number;
-  left: number;
-  top: number;
-  bottom: number;
-  room: number;
-}
 
 interface Props {
   id: string;
@@ -21,17 +13,10 @@ interface Props {
   sliders: Slider[];
 }
 
-const WIDTH = 220;
-
 /** What is known of one token: its number, its coefficients, and what the other text has there. */
 export function TokenCard({ id, at, token, other, row, sliders }: Props) {
-  const left = `${Math.max(0, Math.min(at.left, at.room - WIDTH))}px`;
-  const above = at.top > 120;
-  const place = above
-    ? { left, top: `${at.top - 6}px`, transform: "translateY(-100%)" }
-    : { left, top: `${at.bottom + 6}px` };
   return (
-    <div class="sk-card" id={id} role="tooltip" style={{ width: `${WIDTH}px`, ...place }}>
+    <Card id={id} at={at}>
       <div>
         <code>{visible(token)}</code> <span class="sk-dim">token {at.index + 1}</span>
       </div>
@@ -51,7 +36,7 @@ export function TokenCard({ id, at, token, other, row, sliders }: Props) {
           <code>{visible(other)}</code>
         </div>
       )}
-    </div>
+    </Card>
   );
 }
 

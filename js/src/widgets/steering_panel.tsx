@@ -1,23 +1,15 @@
-import type { AnyWidget } from "@anywidget/types";
-import { render } from "preact";
-import { useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
-import { withSignal } from "../host/lifecycle";
-import { type PanelModel, type PanelState, type Stopped, settingsOf, watch } from "../host/model";
-import { type Failure, PROTOCOL } from "../host/protocol";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type PanelState, type Stopped, settingsOf } from "../host/model";
 import { Session } from "../host/session";
 import { followTheme, N_HUES } from "../host/theme";
+import { useTraits, type ViewProps, widget } from "../host/widget";
 import { EditRow } from "../parts/edit_row";
 import { OWN_KEYS } from "../parts/focus";
+import { Alarm } from "../parts/notices";
 import { repeats } from "../parts/repeats";
 import { SettingsLine } from "../parts/settings_line";
 import { TextPane } from "../parts/text_pane";
 import "./steering_panel.css";
-
-interface Props {
-  model: PanelModel;
-  session: Session;
-  signal: AbortSignal;
-}
 
 const STOPPED: Record<Stopped, string[]> = {
   end: ["the text ended"],
@@ -34,16 +26,11 @@ const FOLLOWED = [
   "_sliders",
 ] as const;
 
-function SteeringPanel({ model, session, signal }: Props) {
-  const [, redraw] = useReducer((n: number, _: undefined) => n + 1, 0);
+function SteeringPanel({ model, shared: session, signal }: ViewProps<PanelState, Session>) {
+  useTraits(model, FOLLOWED, signal, (listener) => session.subscribe(listener));
   const [active, setActive] = useState(0);
   const root = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => {
-    const again = () => redraw(undefined);
-    for (const name of FOLLOWED) watch(model, name, signal, again);
-    signal.addEventListener("abort", session.subscribe(again));
-    followTheme(root.current!, signal);
-  }, []);
+  useLayoutEffect(() => followTheme(root.current!, signal), []);
 
   const write = <K extends keyof PanelState & string>(name: K, value: PanelState[K]) => {
     model.set(name, value);
@@ -157,36 +144,4 @@ function SteeringPanel({ model, session, signal }: Props) {
   );
 }
 
-/** What happened in bold, then what is valid and what to do. */
-function Alarm({ message, hint }: Failure) {
-  const [what = ""] = /^.*?(\.(?=\s|$)|$)/s.exec(message)!;
-  return (
-    <div class="sk-failure" role="alert">
-      <b>{what}</b>
-      {message.slice(what.length)} {hint}
-    </div>
-  );
-}
-
-function Mismatch() {
-  return (
-    <p class="sk-root">
-      This page and steerkit in the kernel are of different versions. Restart the kernel, run the
-      cell again, and reload the page.
-    </p>
-  );
-}
-
-export default (): AnyWidget<PanelState> => {
-  let session: Session;
-  return {
-    initialize: withSignal(({ model, signal }) => {
-      session = new Session(model, signal);
-    }),
-    render: withSignal(({ model, el, signal }) => {
-      const matches = model.get("_protocol") === PROTOCOL;
-      render(matches ? <SteeringPanel {...{ model, session, signal }} /> : <Mismatch />, el);
-      signal.addEventListener("abort", () => render(null, el));
-    }),
-  };
-};
+export default widget(SteeringPanel, (model, signal) => new Session(model, signal));
