@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from steerkit.errors import PromptError
@@ -58,6 +58,20 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(tokenizer.all_special_ids) | {index for index, token in added if token.special}
 
 
+@dataclass(frozen=True)
+class Completion:
+    """A text and the prompt before it, such as an answer and the question.
+
+    Attributes:
+        prompt: Text, token ids or chat messages; chat messages go through the tokenizer's template, so that the text is
+            what the assistant answers.
+        text: What follows. It is tokenised together with a prompt that is text or chat.
+    """
+
+    prompt: PromptLike
+    text: str
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """Turn text, token ids or chat messages into a `Prompt`.
 
@@ -69,35 +83,40 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """
     if isinstance(prompt, Prompt):
         return prompt
-    messages: list[int | None] | None = None
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Give some text, or token ids such as [tokenizer.bos_token_id].")
-        ids = tokenizer(prompt, add_special_tokens=True)["input_ids"]
-    else:
-        if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
-            raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
-        items = list(prompt)
-        if not items:
-            raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
+        return _described(tokenizer, tokenizer(prompt, add_special_tokens=True)["input_ids"])
+    items = _items(prompt)
+    if all(isinstance(item, Mapping) for item in items):
+        return _chat_prompt(tokenizer, items, "")[0]
+    return _described(tokenizer, [_token_id(item, len(tokenizer)) for item in items])
+
+
+def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion) -> tuple[Prompt, int]:
+    """Turn a prompt and the text after it into one `Prompt`.
+
+    Returns:
+        The tokens of both, and the place of the first that reaches into the text.
+
+    Raises:
+        PromptError: The prompt does not fit, as for `encode`, or the text is empty.
+    """
+    prompt, text = completion.prompt, completion.text
+    if not text:
+        raise PromptError(f"What follows the prompt {prompt!r} is empty. Give the text that is to be read.")
+    if isinstance(prompt, str):
+        encoded = tokenizer(prompt + text, add_special_tokens=True, return_offsets_mapping=True)
+        return _described(tokenizer, encoded["input_ids"]), _first_after(len(prompt), encoded["offset_mapping"])
+    if not isinstance(prompt, Prompt):
+        items = _items(prompt)
         if all(isinstance(item, Mapping) for item in items):
-            text, spans = _render(tokenizer, items)
-            encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-            ids = encoded["input_ids"]
-            messages = [_message_at(start, end, spans) for start, end in encoded["offset_mapping"]]
-        else:
-            ids = [_token_id(item, len(tokenizer)) for item in items]
-    if not ids:
-        raise PromptError(f"The prompt {prompt!r} has no tokens. Give some text.")
-    special = special_ids(tokenizer)
-    messages = messages or [None] * len(ids)
-    return Prompt(
-        ids=tuple(ids),
-        tokens=tuple(pieces(tokenizer, (), ids)),
-        special=tuple(index in special for index in ids),
-        roles=tuple(None if message is None else items[message]["role"] for message in messages),
-        messages=tuple(messages),
-    )
+            return _chat_prompt(tokenizer, items, text)
+    before = encode(tokenizer, prompt)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    after = _described(tokenizer, ids, before.ids)
+    joined = [(*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)]
+    return Prompt(*joined), len(before)
 
 
 def encode_all(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptLike]) -> list[Prompt]:
@@ -154,6 +173,45 @@ class Decoder:
 
     def _decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+
+
+def _items(prompt: object) -> list:
+    if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+        raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
+    items = list(prompt)
+    if not items:
+        raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
+    return items
+
+
+def _chat_prompt(tokenizer: PreTrainedTokenizerBase, items: Sequence[Message], answer: str) -> tuple[Prompt, int]:
+    """Chat messages and the beginning of an answer, and the first token of the answer."""
+    text, spans = _render(tokenizer, items)
+    encoded = tokenizer(text + answer, add_special_tokens=False, return_offsets_mapping=True)
+    offsets = encoded["offset_mapping"]
+    messages = tuple(_message_at(start, end, spans) for start, end in offsets)
+    roles = tuple(None if message is None else items[message]["role"] for message in messages)
+    prompt = replace(_described(tokenizer, encoded["input_ids"]), roles=roles, messages=messages)
+    return prompt, _first_after(len(text), offsets)
+
+
+def _first_after(place: int, offsets: Sequence[tuple[int, int]]) -> int:
+    """The first token that reaches beyond a place in the text."""
+    return next((i for i, (_, end) in enumerate(offsets) if end > place), len(offsets))
+
+
+def _described(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], before: Sequence[int] = ()) -> Prompt:
+    if not ids:
+        raise PromptError("The prompt has no tokens. Give some text.")
+    special = special_ids(tokenizer)
+    nothing = (None,) * len(ids)
+    return Prompt(
+        ids=tuple(ids),
+        tokens=tuple(pieces(tokenizer, before, ids)),
+        special=tuple(index in special for index in ids),
+        roles=nothing,
+        messages=nothing,
+    )
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int, int]]]:
