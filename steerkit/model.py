@@ -27,7 +27,7 @@ from steerkit.errors import (
 )
 from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
-from steerkit.reading import Reading
+from steerkit.reading import Reading, midpoint
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.sites import Site
@@ -208,7 +208,7 @@ class Model:
     def read(
         self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()
     ) -> Reading:
-        """Read vectors, features or whole dictionaries at every token of a text.
+        """Read vectors (from their midpoints), features or whole dictionaries at every token of a text.
 
         Args:
             text: Text, token ids or chat messages.
@@ -225,10 +225,11 @@ class Model:
         program = self._runner.compile([plan], read=targets, capture=[d.reads_at() for d in dictionaries])
         record = self._runner.read(program, [prompt])
         here = [j for j, column in enumerate(program.columns) if column.edit >= len(plan)]
-        columns = (replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
+        columns = tuple(replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
         coefficients = record["coefficients"][0].float().cpu()[:, here].clone() if here else torch.zeros(len(prompt), 0)
+        coefficients -= torch.tensor([midpoint(targets[column.edit], column.site) for column in columns])
         codes = tuple((d, d.encode(record["captured"][str(d.reads_at())][0].cpu().clone())) for d in dictionaries)
-        return Reading(prompt, targets, coefficients, tuple(columns), codes)
+        return Reading(prompt, targets, coefficients, columns, codes)
 
     def activations(
         self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 16
