@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from steerkit.errors import PromptError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Message: TypeAlias = Mapping[str, str]
 PromptLike: TypeAlias = "str | Sequence[int] | Sequence[Message] | Prompt"
+TextLike: TypeAlias = "PromptLike | Completion | Encoded"
 
 # A character in more tokens than this is no character.
 MOST_PENDING = 8
@@ -72,6 +73,18 @@ class Completion:
     text: str
 
 
+class Encoded(NamedTuple):
+    """A text as tokens.
+
+    Attributes:
+        prompt: All tokens.
+        start: The first that reaches into what follows the prompt of a `Completion`; 0 of other texts.
+    """
+
+    prompt: Prompt
+    start: int
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """Turn text, token ids or chat messages into a `Prompt`.
 
@@ -93,11 +106,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     return _described(tokenizer, [_token_id(item, len(tokenizer)) for item in items])
 
 
-def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion) -> tuple[Prompt, int]:
-    """Turn a prompt and the text after it into one `Prompt`.
-
-    Returns:
-        The tokens of both, and the place of the first that reaches into the text.
+def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion) -> Encoded:
+    """Turn a prompt and the text after it into tokens.
 
     Raises:
         PromptError: The prompt does not fit, as for `encode`, or the text is empty.
@@ -107,7 +117,8 @@ def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion
         raise PromptError(f"What follows the prompt {prompt!r} is empty. Give the text that is to be read.")
     if isinstance(prompt, str):
         encoded = tokenizer(prompt + text, add_special_tokens=True, return_offsets_mapping=True)
-        return _described(tokenizer, encoded["input_ids"]), _first_after(len(prompt), encoded["offset_mapping"])
+        start = _first_after(len(prompt), encoded["offset_mapping"])
+        return Encoded(_described(tokenizer, encoded["input_ids"]), start)
     if not isinstance(prompt, Prompt):
         items = _items(prompt)
         if all(isinstance(item, Mapping) for item in items):
@@ -116,18 +127,18 @@ def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     after = _described(tokenizer, ids, before.ids)
     joined = [(*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)]
-    return Prompt(*joined), len(before)
+    return Encoded(Prompt(*joined), len(before))
 
 
-def encode_all(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptLike]) -> list[Prompt]:
-    """Turn each of several prompts into a `Prompt`.
+def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[TextLike]) -> list[Encoded]:
+    """Turn each of several texts into tokens.
 
     Raises:
         PromptError: One of them is no prompt, or they are a single text, whose letters would be taken for prompts.
     """
-    if isinstance(prompts, str):
-        raise PromptError(f"{prompts!r} is one text where a list of texts belongs. Put it into brackets.")
-    return [encode(tokenizer, prompt) for prompt in prompts]
+    if isinstance(texts, str):
+        raise PromptError(f"{texts!r} is one text where a list of texts belongs. Put it into brackets.")
+    return [_encoded(tokenizer, text) for text in texts]
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> list[str]:
@@ -175,6 +186,12 @@ class Decoder:
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
 
 
+def _encoded(tokenizer: PreTrainedTokenizerBase, text: TextLike) -> Encoded:
+    if isinstance(text, Encoded):
+        return text
+    return encode_completion(tokenizer, text) if isinstance(text, Completion) else Encoded(encode(tokenizer, text), 0)
+
+
 def _items(prompt: object) -> list:
     if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
         raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
@@ -184,15 +201,15 @@ def _items(prompt: object) -> list:
     return items
 
 
-def _chat_prompt(tokenizer: PreTrainedTokenizerBase, items: Sequence[Message], answer: str) -> tuple[Prompt, int]:
-    """Chat messages and the beginning of an answer, and the first token of the answer."""
+def _chat_prompt(tokenizer: PreTrainedTokenizerBase, items: Sequence[Message], answer: str) -> Encoded:
+    """Chat messages and the beginning of an answer."""
     text, spans = _render(tokenizer, items)
     encoded = tokenizer(text + answer, add_special_tokens=False, return_offsets_mapping=True)
     offsets = encoded["offset_mapping"]
     messages = tuple(_message_at(start, end, spans) for start, end in offsets)
     roles = tuple(None if message is None else items[message]["role"] for message in messages)
     prompt = replace(_described(tokenizer, encoded["input_ids"]), roles=roles, messages=messages)
-    return prompt, _first_after(len(text), offsets)
+    return Encoded(prompt, _first_after(len(text), offsets))
 
 
 def _first_after(place: int, offsets: Sequence[tuple[int, int]]) -> int:

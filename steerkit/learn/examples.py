@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from steerkit.errors import PromptError
-from steerkit.tokens import Completion, PromptLike, encode_completion
+from steerkit.tokens import Completion
 
 if TYPE_CHECKING:
     from steerkit.model import Model
-    from steerkit.tokens import Prompt
+    from steerkit.tokens import TextLike
 
-TextLike: TypeAlias = "PromptLike | Completion"
 PERSONA = "{persona}"
 
 
@@ -152,21 +151,21 @@ class Examples:
             pairs.append(tuple(Completion(prompt, text) for prompt in prompts))
         return cls.from_pairs(pairs)
 
-    def encode(self, model: Model) -> tuple[list[tuple[Prompt, int]], list[tuple[Prompt, int]]]:
-        """Token ids of the positives and of the negatives, and where in each its completion begins (0 without one).
+    def encode(self, model: Model) -> Examples:
+        """The same as tokens: each text is `Encoded` then.
 
         Raises:
             PromptError: A text does not fit the model, or stands on both sides.
         """
-        positives, negatives = ([_encoded(model, text) for text in side] for side in (self.positives, self.negatives))
-        both = {prompt.ids for prompt, _ in positives} & {prompt.ids for prompt, _ in negatives}
+        positives, negatives = model.encode_all(self.positives), model.encode_all(self.negatives)
+        both = {text.prompt.ids for text in positives} & {text.prompt.ids for text in negatives}
         if both:
-            shared = next(prompt.text for prompt, _ in positives if prompt.ids in both)
+            shared = next(text.prompt.text for text in positives if text.prompt.ids in both)
             raise PromptError(
                 f"{len(both)} of the texts stand on both sides, such as {shared!r}. They tell nothing apart; take them "
                 "out of one side."
             )
-        return positives, negatives
+        return replace(self, positives=tuple(positives), negatives=tuple(negatives))
 
     def __len__(self) -> int:
         return len(self.positives) + len(self.negatives)
@@ -176,7 +175,3 @@ class Examples:
         pairs = f"{n} pair{'s' * (n != 1)}"
         sides = f"{n} positive{'s' * (n != 1)}, {m} negative{'s' * (m != 1)}"
         return f"Examples({pairs if self.paired else sides})"
-
-
-def _encoded(model: Model, text: TextLike) -> tuple[Prompt, int]:
-    return encode_completion(model.tokenizer, text) if isinstance(text, Completion) else (model.encode(text), 0)
