@@ -25,7 +25,8 @@ import torch
 import steerkit as sk
 from steerkit import storybook
 from steerkit.dictionaries.dictionary import Dictionary
-from steerkit.storybook.measures import Sentences, auroc, read_stories
+from steerkit.ranks import auroc
+from steerkit.storybook.measures import Sentences, read_stories
 
 SEED = 7  # of the held-out stories; labels were measured on others
 SAMPLES, LENGTH, TEMPERATURE = 60, 350, 0.8

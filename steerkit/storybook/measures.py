@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from steerkit.model import Model
     from steerkit.tokens import Prompt
 
-COLUMNS = 256  # features that are ranked at once
-
 
 @dataclass(frozen=True, eq=False)
 class Sentences:
@@ -82,32 +80,6 @@ def sentence_of(prompt: Prompt, story: Story) -> Int[Tensor, " token"]:
             sentence += 1
         places.append(sentence)
     return torch.tensor(places)
-
-
-def auroc(
-    scores: Float[Tensor, "sentence feature"], positive: Bool[Tensor, "sentence concept"]
-) -> Float[Tensor, "feature concept"]:
-    """The probability that a sentence with the concept scores higher than one without; ties count half.
-
-    NaN for a concept that all sentences have, or none.
-
-    Example:
-        >>> auroc(torch.tensor([[0.0], [1.0], [1.0], [2.0]]), torch.tensor([[False], [False], [True], [True]]))
-        tensor([[0.8750]])
-    """
-    n = len(scores)
-    n_positive = positive.sum(0).double()
-    sums = torch.cat([_ranks(part.T.contiguous()) @ positive.double() for part in scores.split(COLUMNS, dim=1)])
-    below = sums - n_positive * (n_positive + 1) / 2  # Mann-Whitney's U
-    return (below / (n_positive * (n - n_positive))).float()
-
-
-def _ranks(rows: Float[Tensor, "feature sentence"]) -> Float[Tensor, "feature sentence"]:
-    """Ranks from 1 within each row, equal values at their mean rank."""
-    ordered = rows.sort(dim=1).values
-    first = torch.searchsorted(ordered, rows)
-    last = torch.searchsorted(ordered, rows, right=True)
-    return (first + last + 1).double() / 2
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from steerkit.ranks import auroc
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
-from steerkit.storybook.measures import auroc, best_threshold, read_stories
+from steerkit.storybook.measures import best_threshold, read_stories
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.calibration import Calibration

@@ -10,7 +10,8 @@ import torch
 
 import steerkit as sk
 from steerkit import storybook
-from steerkit.storybook.measures import auroc, read_stories
+from steerkit.ranks import auroc
+from steerkit.storybook.measures import read_stories
 from steerkit.storybook.train import dictionary as dictionary_training
 from steerkit.storybook.train import labels
 from steerkit.storybook.train import model as model_training

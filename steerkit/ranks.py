@@ -1,0 +1,44 @@
+"""How well numbers tell two kinds of things apart, by their order alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+COLUMNS = 256  # that are ranked at once
+
+
+def auroc(scores: Float[Tensor, "item feature"], positive: Bool[Tensor, "item kind"]) -> Float[Tensor, "feature kind"]:
+    """The probability that an item of a kind scores higher than one that is not of it; ties count half.
+
+    The area under the curve of true over false positives, by Mann and Whitney's U.
+
+    Args:
+        scores: A number for each item and feature.
+        positive: Which items are of which kinds.
+
+    Returns:
+        NaN for a kind that all items are of, or none.
+
+    Example:
+        >>> auroc(torch.tensor([[0.0], [1.0], [1.0], [2.0]]), torch.tensor([[False], [False], [True], [True]]))
+        tensor([[0.8750]])
+    """
+    n = len(scores)
+    n_positive = positive.sum(0).double()
+    sums = torch.cat([_ranks(part.T.contiguous()) @ positive.double() for part in scores.split(COLUMNS, dim=1)])
+    below = sums - n_positive * (n_positive + 1) / 2
+    return (below / (n_positive * (n - n_positive))).float()
+
+
+def _ranks(rows: Float[Tensor, "feature item"]) -> Float[Tensor, "feature item"]:
+    """Ranks from 1 within each row, equal values at their mean rank."""
+    ordered = rows.sort(dim=1).values
+    first = torch.searchsorted(ordered, rows)
+    last = torch.searchsorted(ordered, rows, right=True)
+    return (first + last + 1).double() / 2

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from steerkit.ranks import auroc
+
+
+@pytest.mark.parametrize("levels", [3, 1000], ids=["many ties", "few ties"])
+def test_it_is_the_share_of_pairs_in_order(levels):
+    torch.manual_seed(0)
+    scores = torch.randint(-levels, levels, (23, 4)).float()
+    positive = torch.rand(23, 3) < 0.4
+    for i, row in enumerate(auroc(scores, positive)):
+        for j, found in enumerate(row):
+            above, below = scores[positive[:, j], i, None], scores[~positive[:, j], i]
+            pairs = (above > below).float() + (above == below).float() / 2
+            assert found == pytest.approx(pairs.mean().item())
+
+
+def test_scores_are_ranked_in_parts(monkeypatch):
+    scores, positive = torch.rand(9, 7), torch.arange(9)[:, None] < 4
+    whole = auroc(scores, positive)
+    monkeypatch.setattr("steerkit.ranks.COLUMNS", 3)
+    assert torch.equal(auroc(scores, positive), whole)
+
+
+def test_one_kind_alone_cannot_be_told_apart():
+    assert auroc(torch.rand(4, 1), torch.ones(4, 1, dtype=torch.bool)).isnan().all()
