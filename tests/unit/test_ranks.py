@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steerkit.ranks import auroc
+from steerkit.ranks import auroc, best_by_luck
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["many ties", "few ties"])
@@ -27,3 +27,11 @@ def test_scores_are_ranked_in_parts(monkeypatch):
 
 def test_one_kind_alone_cannot_be_told_apart():
     assert auroc(torch.rand(4, 1), torch.ones(4, 1, dtype=torch.bool)).isnan().all()
+
+
+def test_luck_is_what_the_best_of_features_without_meaning_seldom_passes():
+    beyond, level = 0, best_by_luck(20, 20, 200)
+    for seed in range(200):
+        scores = torch.rand(40, 200, generator=torch.Generator().manual_seed(seed))
+        beyond += bool(((auroc(scores, torch.arange(40)[:, None] < 20) - 0.5).abs() > level - 0.5).any())
+    assert 0 < beyond <= 20
