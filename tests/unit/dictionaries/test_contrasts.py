@@ -10,7 +10,7 @@ from test_steering import KINDS, make
 import steerkit as sk
 from steerkit.errors import PromptError
 
-RAIN = ["It rained all day.", "The rain fell & fell.", "Rain, rain, go away!", "A wet day."]
+RAIN = ["It rained all day.", "The rain fell and fell.", "Rain, rain, go away!", "A wet day."]
 SUN = ["The sun was hot.", "It was a sunny day, and they played.", "She sat in the sun."]
 
 
@@ -51,7 +51,7 @@ def test_examples_are_the_texts_that_score_highest(tinystories):
     assert rows.activation.tolist() == pytest.approx(sorted((s for s in scores.values() if s), reverse=True), abs=1e-4)
     for row in rows.itertuples():
         shown = (row.before + row.token + row.after).split(">")[-1].strip()
-        (text,) = (text for text in scores if shown in text)
+        (text,) = (text for text in scores if text.startswith(shown) or text.endswith(shown))
         assert row.positive == (text in RAIN)
         assert row.activation == pytest.approx(scores[text], abs=1e-4)
 
