@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
-    from steerkit.vectors import Vector
+    from steerkit.vectors.vector import Vector
     from steerkit.where import Where
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
@@ -62,7 +62,7 @@ _HOMES = {
     "Stream": "streams",
     "Sweep": "runs",
     "Token": "streams",
-    "Vector": "vectors",
+    "Vector": "vectors.vector",
     "Where": "where",
     "contrast": "contrasts",
     "grid": "grids",

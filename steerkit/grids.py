@@ -16,7 +16,7 @@ from steerkit.errors import EditError, PromptError
 from steerkit.operators import PAIRED, WITHOUT_STRENGTH
 from steerkit.plans import Plan
 from steerkit.strengths import as_strength
-from steerkit.vectors import Vector
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,15 +20,18 @@ from steerkit.plans import Plan
 from steerkit.program import Program
 from steerkit.runs import Run, Settings
 from steerkit.scope import Layout
+from steerkit.selection import Selection, select
 from steerkit.sites import Site, SiteMap
 from steerkit.streams import Pace, Step, Token, Turns
-from steerkit.tokens import Decoder, Prompt, pieces, special_ids
+from steerkit.tokens import Decoder, Encoded, Prompt, pieces, special_ids
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from nnsight import TransformersModel
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
+
+MOST_TOKENS = 2048  # of a batch of texts that are read, padding included
 
 
 class Runner:
@@ -92,29 +95,56 @@ class Runner:
         if self.remote:
             raise EngineError(f"{what} needs the model here; it runs remotely. Use generate, compare, sweep or read.")
 
-    def read(self, program: Program, prompts: Sequence[Prompt], *, only_last: bool = False) -> dict[str, Any]:
-        """Coefficients at every token, and captured activations at every one or the last; see `passes.read`."""
+    def read(self, program: Program, prompts: Sequence[Prompt], selection: Selection | None = None) -> dict[str, Any]:
+        """Coefficients at every token, and captured activations where the selection says; see `passes.read`."""
         live = self.live(program)
-        live.only_last = only_last
+        live.selection = selection
         return self._run(live, passes.read, prompts)
 
     def captured(
-        self, prompts: Sequence[Prompt], sites: Sequence[Site], batch_size: int, *, only_last: bool = False
-    ) -> Iterator[tuple[int, dict[Site, Float[Tensor, "tokens width"]]]]:
-        """The index of each prompt and its activations, at every token or the last, batched by length.
+        self,
+        texts: Sequence[Encoded],
+        sites: Sequence[Site],
+        tokens: str,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[list[int], list[int], dict[Site, Float[Tensor, "kept width"]]]]:
+        """Activations of texts, a batch at a time, in float32 on the processor; shorter texts first.
 
-        A progress bar shows where it takes long.
+        A progress bar shows where it takes long. A batch that does not fit the memory is tried again in halves.
+
+        Args:
+            texts: The texts.
+            sites: Where to read.
+            tokens: One of `selection.CHOICES`.
+            batch_size: Texts a forward pass; None for as many as have `MOST_TOKENS` together.
+
+        Yields:
+            The indices of a batch's texts, how many rows each has, and the rows of all of them at each site.
+
+        Raises:
+            EngineError: The memory does not suffice for one text alone.
         """
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        with tqdm(total=len(order), desc="Reading", unit="text", delay=2) as bar:
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                program = self.compile([Plan()], capture=sites)
-                found = self.read(program, [prompts[i] for i in batch], only_last=only_last)["captured"]
-                for row, i in enumerate(batch):
-                    last = 1 if only_last else len(prompts[i])
-                    yield i, {site: found[str(site)][row, -last:].cpu().clone() for site in sites}
-                bar.update(len(batch))
+        program = self.compile([Plan()], capture=sites)
+        lengths = [len(text.prompt) for text in texts]
+        waiting = _batches(lengths, batch_size)[::-1]
+        with tqdm(total=sum(lengths), desc="Reading", unit="token", unit_scale=True, delay=2) as bar:
+            while waiting:
+                batch = waiting.pop()
+                selection = select([texts[i] for i in batch], tokens)
+                try:
+                    found = self.read(program, [texts[i].prompt for i in batch], selection)["captured"]
+                except (torch.OutOfMemoryError, RuntimeError) as error:
+                    if not _out_of_memory(error):
+                        raise
+                    if len(batch) == 1:
+                        raise EngineError(
+                            f"The memory does not suffice to read a text of {lengths[batch[0]]} tokens. Shorten it, or "
+                            "load the model in another dtype."
+                        ) from error
+                    waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+                    continue
+                yield batch, selection.counts(), {site: found[str(site)].cpu().clone() for site in sites}
+                bar.update(sum(lengths[i] for i in batch))
 
     def score(
         self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False
@@ -280,18 +310,35 @@ def _laid_out(
 ) -> tuple[Int[Tensor, "rows tokens"], Layout]:
     """Token ids of texts, right-aligned, and what is known of them."""
     width = max(map(len, prompts))
+    starts = torch.tensor([width - len(prompt) for prompt in prompts])
+    ids = torch.tensor([(0,) * (width - len(prompt)) + prompt.ids for prompt in prompts])
+    real = torch.arange(width + room) >= starts[:, None]
+    first_new = starts + torch.tensor(n_prompt)
     names = tuple(dict.fromkeys(role for prompt in prompts for role in prompt.roles if role is not None))
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    real = torch.ones(len(prompts), width + room, dtype=torch.bool)
+    if not names:
+        return ids, Layout(real, first_new)
     roles, messages = torch.full((2, len(prompts), width + room), -1)
     for row, prompt in enumerate(prompts):
         start = width - len(prompt)
-        ids[row, start:] = torch.tensor(prompt.ids)
-        real[row, :start] = False
         roles[row, start:width] = torch.tensor([-1 if role is None else names.index(role) for role in prompt.roles])
         messages[row, start:width] = torch.tensor([-1 if index is None else index for index in prompt.messages])
-    first_new = [width - len(prompt) + n for prompt, n in zip(prompts, n_prompt, strict=True)]
-    return ids, Layout(real, torch.tensor(first_new), roles, messages, names)
+    return ids, Layout(real, first_new, roles, messages, names)
+
+
+def _batches(lengths: Sequence[int], batch_size: int | None) -> list[list[int]]:
+    """Indices of texts in batches of similar length, shorter ones first."""
+    batches: list[list[int]] = [[]]
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        room = MOST_TOKENS // lengths[i] if batch_size is None else batch_size  # the longest of a batch comes last
+        if batches[-1] and len(batches[-1]) >= room:
+            batches.append([])
+        batches[-1].append(i)
+    return batches if batches[0] else []
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch has no class of its own for the processor's memory
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _end_ids(module: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

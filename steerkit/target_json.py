@@ -23,7 +23,7 @@ from steerkit.dictionaries.reweighing import Reweighing
 from steerkit.dictionaries.source import Hints
 from steerkit.errors import PlanError, SteerkitError
 from steerkit.records import Record, checked
-from steerkit.vectors import Vector
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     from jaxtyping import Float

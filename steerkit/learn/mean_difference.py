@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steerkit.errors import PromptError
-from steerkit.vectors import Vector
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     from steerkit.model import Model
