@@ -71,7 +71,7 @@ class Completion:
     Attributes:
         prompt: Text, token ids or chat messages; chat messages go through the tokenizer's template, so that the text is
             what the assistant answers.
-        text: What follows. It is tokenised together with a prompt that is text or chat.
+        text: What follows. It is tokenised together with a prompt that is text or chat, and by itself after token ids.
     """
 
     prompt: PromptLike

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from steerkit.batching import in_batches
 from steerkit.errors import EngineError, SettingError
+from steerkit.learn.directions import digest
 from steerkit.sites import Site
 from steerkit.vectors.provenance import Provenance
 from steerkit.vectors.vector import Vector
@@ -257,12 +258,6 @@ class Descent:
             row.data.copy_(learned)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.losses = state["step"], state["losses"]
-
-
-def digest(examples: Examples) -> str:
-    """The start of the SHA-256 of the token ids of both sides: equal for equal examples of one tokenizer."""
-    ids = [[text.prompt.ids for text in side] for side in (examples.positives, examples.negatives)]
-    return f"sha256 {hashlib.sha256(repr(ids).encode()).hexdigest()[:12]}"
 
 
 def described(
