@@ -16,6 +16,7 @@ from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.load import load_dictionary
 from steerkit.edits import Edit, Target
 from steerkit.engines import tracing
+from steerkit.engines.gradient import Change
 from steerkit.errors import (
     DictionaryError,
     EditError,
@@ -159,6 +160,14 @@ class Model:
     def sites(self) -> list[Site]:
         """Every site that can be read and steered, in the order of depth."""
         return list(self._runner.sites)
+
+    def width(self, site: str | Site) -> int:
+        """Width of the activation at a site.
+
+        Raises:
+            SiteError: The model has no such site.
+        """
+        return self._runner.sites.width(self._runner.module, self._runner.sites.check(site))
 
     def dictionary(self, site: str | Site | None = None) -> Dictionary:
         """The model's default dictionary.
@@ -339,6 +348,28 @@ class Model:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
         program, last = self._runner.compile([Plan(edits)]), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
+
+    def nats(self, texts: Sequence[Encoded], site: str | Site, change: Change) -> Float[Tensor, " n_texts"]:
+        """Nats of each text's completion with an activation changed: what is learned by gradient learns from this.
+
+        Gradients reach what `change` computes with, and none of the model's weights.
+
+        Args:
+            texts: The texts, as `encode_all` gives them. What follows the prompt is scored; of others, all tokens but
+                the first.
+            site: Where the activation is changed.
+            change: From the activation (n_texts, n_tokens, width), in float32, and the mask (n_texts, n_tokens) of
+                tokens that are neither padding nor special, to what takes the activation's place.
+
+        Raises:
+            SiteError: The model has no such site, or it is no module's own (`resid_mid`, `mlp_in_normalized`).
+            PromptError: A text does not fit the model.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("Learning by gradient")
+        for text in texts:
+            self._runner.fitting(text.prompt)
+        return self._runner.nats(texts, Site.parse(site), change)
 
     def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
         """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.

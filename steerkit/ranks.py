@@ -83,3 +83,23 @@ def _ranks(rows: Float[Tensor, "feature item"]) -> Float[Tensor, "feature item"]
     first = torch.searchsorted(ordered, rows)
     last = torch.searchsorted(ordered, rows, right=True)
     return (first + last + 1).double() / 2
+
+
+def best_by_luck(n_positive: int, n_negative: int, n_features: int, error: float = 0.05) -> float:
+    """The AUROC that none of several features without meaning is likely to pass, in either direction.
+
+    By the normal approximation of U and Bonferroni's bound.
+
+    Args:
+        n_positive: Items of the kind.
+        n_negative: Items that are not.
+        n_features: How many features are tried.
+        error: Probability that one of them passes it all the same.
+
+    Example:
+        >>> round(best_by_luck(20, 20, 1), 2), round(best_by_luck(20, 20, 4000), 2)
+        (0.68, 0.9)
+    """
+    deviation = ((n_positive + n_negative + 1) / (12 * n_positive * n_negative)) ** 0.5
+    tail = torch.tensor(error / 2 / n_features, dtype=torch.float64)
+    return min(0.5 - torch.special.ndtri(tail).item() * deviation, 1.0)

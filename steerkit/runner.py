@@ -10,12 +10,13 @@ import torch
 from tqdm.auto import tqdm
 
 from steerkit.actions import Call
+from steerkit.batching import in_batches
 from steerkit.compiling import compile_plans
 from steerkit.edits import Target
-from steerkit.engines import passes, tracing
+from steerkit.engines import gradient, passes, tracing
 from steerkit.engines.live import Live
 from steerkit.engines.sampling import Sampling
-from steerkit.errors import EngineError, PromptError
+from steerkit.errors import EngineError, PromptError, SiteError
 from steerkit.plans import Plan
 from steerkit.program import Program
 from steerkit.runs import Run, Settings
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from nnsight import TransformersModel
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
-
-MOST_TOKENS = 2048  # of a batch of texts that are read, padding included
 
 
 class Runner:
@@ -116,7 +115,7 @@ class Runner:
             texts: The texts.
             sites: Where to read.
             tokens: One of `selection.CHOICES`.
-            batch_size: Texts a forward pass; None for as many as have `MOST_TOKENS` together.
+            batch_size: Texts a forward pass; None for as many as `in_batches` takes.
 
         Yields:
             The indices of a batch's texts, how many rows each has, and the rows of all of them at each site.
@@ -126,24 +125,14 @@ class Runner:
         """
         program = self.compile([Plan()], capture=sites)
         lengths = [len(text.prompt) for text in texts]
-        waiting = _batches(lengths, batch_size)[::-1]
+
+        def read(batch: list[int]) -> tuple[list[int], dict[str, Tensor]]:
+            selection = select([texts[i] for i in batch], tokens)
+            return selection.counts(), self.read(program, [texts[i].prompt for i in batch], selection)["captured"]
+
         with tqdm(total=sum(lengths), desc="Reading", unit="token", unit_scale=True, delay=2) as bar:
-            while waiting:
-                batch = waiting.pop()
-                selection = select([texts[i] for i in batch], tokens)
-                try:
-                    found = self.read(program, [texts[i].prompt for i in batch], selection)["captured"]
-                except (torch.OutOfMemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
-                        raise
-                    if len(batch) == 1:
-                        raise EngineError(
-                            f"The memory does not suffice to read a text of {lengths[batch[0]]} tokens. Shorten it, or "
-                            "load the model in another dtype."
-                        ) from error
-                    waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
-                    continue
-                yield batch, selection.counts(), {site: found[str(site)].cpu().clone() for site in sites}
+            for batch, (counts, found) in in_batches(lengths, read, batch_size):
+                yield batch, counts, {site: found[str(site)].cpu().clone() for site in sites}
                 bar.update(sum(lengths[i] for i in batch))
 
     def score(
@@ -152,6 +141,29 @@ class Runner:
         """Log-probabilities of the last tokens, and KL of pairs of rows; see `passes.score`."""
         record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs)
         return {name: values.cpu().clone() for name, values in record.items() if values is not None}
+
+    def nats(self, texts: Sequence[Encoded], site: Site, change: gradient.Change) -> Float[Tensor, " n_texts"]:
+        """Nats of each text's completion with an activation changed, with gradients; see `Model.nats`.
+
+        Raises:
+            SiteError: The site has no module of its own, so that it cannot be changed alone.
+        """
+        location = self.sites.locate(self.sites.check(site))
+        if location.added_to is not None or location.norm is not None:
+            raise SiteError(f"Nothing can be learned at '{site}', which is no module's own. Choose such as resid_post.")
+        prompts = [text.prompt for text in texts]
+        ids, layout = _laid_out(prompts, [max(text.start, 1) for text in texts], 0)
+        device = self.module.get_input_embeddings().weight.device
+        ids, layout = ids.to(device), layout.to(device)
+        plain = layout.real & ~self._is_special.to(device)[ids]
+        scored = layout.real & ~layout.is_prompt
+        with self.turns.taken():
+            logits = gradient.predictions(self.module, location, lambda x: change(x, plain.to(x.device)), ids, layout)
+        predicting, row = scored[:, 1:].to(logits.device), scored.nonzero()[:, 0].to(logits.device)
+        nats = torch.nn.functional.cross_entropy(
+            logits[:, :-1][predicting].float(), ids[:, 1:].to(logits.device)[predicting], reduction="none"
+        )
+        return nats.new_zeros(len(texts)).index_add(0, row, nats)
 
     def generate(
         self,
@@ -323,22 +335,6 @@ def _laid_out(
         roles[row, start:width] = torch.tensor([-1 if role is None else names.index(role) for role in prompt.roles])
         messages[row, start:width] = torch.tensor([-1 if index is None else index for index in prompt.messages])
     return ids, Layout(real, first_new, roles, messages, names)
-
-
-def _batches(lengths: Sequence[int], batch_size: int | None) -> list[list[int]]:
-    """Indices of texts in batches of similar length, shorter ones first."""
-    batches: list[list[int]] = [[]]
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        room = MOST_TOKENS // lengths[i] if batch_size is None else batch_size  # the longest of a batch comes last
-        if batches[-1] and len(batches[-1]) >= room:
-            batches.append([])
-        batches[-1].append(i)
-    return batches if batches[0] else []
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # torch has no class of its own for the processor's memory
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _end_ids(module: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

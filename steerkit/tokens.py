@@ -46,6 +46,11 @@ class Prompt:
         """The text without special tokens."""
         return "".join(token for token, special in zip(self.tokens, self.special, strict=True) if not special)
 
+    def around(self, token: int, most: int) -> tuple[str, str, str]:
+        """The text before a token, its own, and the text after it, at most so many tokens of each."""
+        before, after = self.tokens[max(0, token - most) : token], self.tokens[token + 1 : token + 1 + most]
+        return "".join(before), self.tokens[token], "".join(after)
+
     def windows(self, length: int | None) -> list[Prompt]:
         """The prompt cut into pieces of at most so many tokens; None for one piece."""
         starts = range(0, len(self), length or len(self))

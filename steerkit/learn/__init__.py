@@ -7,6 +7,8 @@ from steerkit.learn.mean_difference import mean_difference
 from steerkit.learn.principal_component import principal_component
 from steerkit.learn.probe import probe
 from steerkit.learn.quality import Quality
+from steerkit.learn.reft import reft, reft_dictionary
+from steerkit.learn.steering_vector import steering_vector
 from steerkit.tokens import Completion
 
 __all__ = [
@@ -19,4 +21,7 @@ __all__ = [
     "mean_difference",
     "principal_component",
     "probe",
+    "reft",
+    "reft_dictionary",
+    "steering_vector",
 ]

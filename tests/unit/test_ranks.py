@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steerkit.ranks import auroc, auroc_interval
+from steerkit.ranks import auroc, auroc_interval, best_by_luck
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["many ties", "few ties"])
@@ -49,3 +49,11 @@ def test_an_area_of_one_is_not_certain():
     assert 0.7 < low < 0.95
     assert auroc_interval(0.0, 10, 10) == pytest.approx((0, 1 - low))
     assert auroc_interval(1.0, 100, 100)[0] > low
+
+
+def test_luck_is_what_the_best_of_features_without_meaning_seldom_passes():
+    beyond, level = 0, best_by_luck(20, 20, 200)
+    for seed in range(200):
+        scores = torch.rand(40, 200, generator=torch.Generator().manual_seed(seed))
+        beyond += bool(((auroc(scores, torch.arange(40)[:, None] < 20) - 0.5).abs() > level - 0.5).any())
+    assert 0 < beyond <= 20

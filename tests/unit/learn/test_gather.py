@@ -8,6 +8,7 @@ import torch
 
 import steerkit as sk
 from steerkit import runner
+from steerkit.batching import _batches
 from steerkit.learn import Completion
 
 TEXTS = ["One day", Completion("The dog ran to the", " big red house."), "She was so happy that she sang."]
@@ -63,9 +64,9 @@ def test_nothing_but_the_tokens_asked_for_is_kept(gpt2, monkeypatch):
 
 def test_batches_hold_similar_lengths_up_to_a_number_of_tokens():
     lengths = [5, 900, 7, 1000, 6, 3000, 1000]
-    assert runner._batches(lengths, None) == [[0, 4, 2], [1, 3], [6], [5]]
-    assert runner._batches(lengths, 3) == [[0, 4, 2], [1, 3, 6], [5]]
-    assert runner._batches([], None) == []
+    assert _batches(lengths, None) == [[0, 4, 2], [1, 3], [6], [5]]
+    assert _batches(lengths, 3) == [[0, 4, 2], [1, 3, 6], [5]]
+    assert _batches([], None) == []
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("allocator")])
@@ -110,7 +111,7 @@ def test_a_text_that_does_not_fit_alone_is_refused(gpt2, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(runner.Runner, "read", cramped)
-    with pytest.raises(sk.errors.EngineError, match="does not suffice to read a text of"):
+    with pytest.raises(sk.errors.EngineError, match="does not suffice for a text of"):
         gpt2.model.gather(TEXTS, ["1.resid_post"])
 
 
