@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from steerkit.actions import Call, StopText
     from steerkit.align import Alignment, References
     from steerkit.conditions import Condition
+    from steerkit.contrasts import Contrast, contrast
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -41,6 +42,7 @@ _HOMES = {
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
     "Condition": "conditions",
+    "Contrast": "contrasts",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
@@ -62,6 +64,7 @@ _HOMES = {
     "Token": "streams",
     "Vector": "vectors.vector",
     "Where": "where",
+    "contrast": "contrasts",
     "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
@@ -76,6 +79,7 @@ __all__ = [
     "Codes",
     "Comparison",
     "Condition",
+    "Contrast",
     "Dictionary",
     "Edit",
     "Feature",
@@ -98,6 +102,7 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "contrast",
     "embeddings",
     "errors",
     "grid",
