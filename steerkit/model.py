@@ -170,25 +170,27 @@ class Model:
         return self._runner.sites.width(self._runner.module, self._runner.sites.check(site))
 
     def dictionary(self, site: str | Site | None = None) -> Dictionary:
-        """The model's default dictionary.
+        """The model's default dictionary, or another of those that come with it.
 
         One that comes with the model: storybook's, or one in the folder `dictionaries` of the model's own. For other
         models the one that the catalog lists, if it lists no other.
 
         Args:
-            site: Where it reads. Without it, the one in the middle of those that come with the model.
+            site: Where it reads, or the name of its folder, such as `"reft_l4"`. Without it, the one in the middle of
+                those that are named after their site.
 
         Raises:
             DictionaryError: There is none, or the catalog lists several.
         """
         at = "" if site is None else f" at {site}"
-        names = embedded.dictionaries(self.name)
-        chosen = [name for name in names if site is None or name.rpartition("/")[2] == str(site)]
-        if chosen:
-            return load_dictionary(chosen[len(chosen) // 2])
+        names = {name.rpartition("/")[2]: name for name in embedded.dictionaries(self.name)}
+        if site is not None and str(site) in names:
+            return load_dictionary(names[str(site)])
+        by_site = [name for place, name in names.items() if place[0].isdigit()]
+        if site is None and by_site:
+            return load_dictionary(by_site[len(by_site) // 2])
         if names:
-            have = ", ".join(name.rpartition("/")[2] for name in names)
-            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has some at {have}.")
+            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has {', '.join(names)}.")
         listed = [entry.name for entry in catalog.of_model(self.name) if site is None or entry.site_in == str(site)]
         if len(listed) == 1:
             return load_dictionary(listed[0])
