@@ -36,7 +36,7 @@ from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.strengths import as_strength
 from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all
-from steerkit.top_tokens import logit_effects
+from steerkit.top_tokens import logit_effects, token_direction
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -388,6 +388,18 @@ class Model:
                 f"{self.d_model} wide."
             )
         return logit_effects(self._runner.module, self._runner.sites.family, direction)
+
+    def token_direction(self, token: int) -> Float[Tensor, " d_model"]:
+        """The direction whose product with any other is that one's effect on a token's logit; see `logit_effects`.
+
+        Raises:
+            PromptError: There is no such token.
+            ModelError: What stands between the stream and the logits is not known.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("token_direction")
+        self.encode([token])
+        return token_direction(self._runner.module, self._runner.sites.family, token)
 
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.
