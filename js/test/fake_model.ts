@@ -1,10 +1,8 @@
-import { vi } from "vitest";
-import type { PanelModel, PanelState } from "../src/host/model";
+import type { PanelState } from "../src/host/model";
 import type { FromKernel, ToKernel } from "../src/host/protocol";
+import { anyModel } from "./any_model";
 
-type Listener = (...args: unknown[]) => void;
-
-/** A model without a kernel: it keeps traits, notes what is sent, and counts its listeners. */
+/** The model of a panel without a kernel. */
 export function fakeModel(
   state: Partial<PanelState> = {},
   kernel: { status: string } | null = null,
@@ -24,32 +22,15 @@ export function fakeModel(
     max_new_tokens: 60,
     ...state,
   };
-  const listeners = new Map<string, Set<Listener>>();
-  const emit = (event: string, ...args: unknown[]) => {
-    for (const listener of listeners.get(event) ?? []) listener(...args);
-  };
-  const sent: ToKernel[] = [];
-  const model = {
-    get: (key: keyof PanelState) => traits[key],
-    set: (key: keyof PanelState, value: never) => {
-      traits[key] = value;
-      emit(`change:${key}`);
-    },
-    save_changes: vi.fn(),
-    send: (message: ToKernel) => void sent.push(message),
-    on: (event: string, listener: Listener) => {
-      listeners.set(event, (listeners.get(event) ?? new Set()).add(listener));
-    },
-    off: (event: string, listener: Listener) => void listeners.get(event)?.delete(listener),
-    widget_manager: { kernel },
-  };
+  const fake = anyModel<PanelState, ToKernel>(traits, kernel);
+  const { model, sent, emit } = fake;
   return {
-    model: model as unknown as PanelModel,
+    model,
     sent,
     emit,
     receive: (message: FromKernel) => emit("msg:custom", message),
     get listeners() {
-      return [...listeners.values()].reduce((sum, set) => sum + set.size, 0);
+      return fake.listeners;
     },
     /** The newest request to run. */
     get lastRun() {

@@ -1,39 +1,14 @@
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import steeringPanel from "../src/widgets/steering_panel";
+import { open as openModule, settled, stubLayout } from "./any_model";
 import { fakeModel } from "./fake_model";
 
-type Hook = (props: object) => undefined | (() => void);
-
-/** Initialises and renders as anywidget does; `hosted` says whether it passes signals. */
-function open(fake: ReturnType<typeof fakeModel>, hosted = true) {
-  const widget = (steeringPanel as () => Record<"initialize" | "render", Hook>)();
-  const controllers = [new AbortController(), new AbortController()];
-  const [model, view] = controllers.map((c) => (hosted ? c.signal : undefined));
-  const el = document.body.appendChild(document.createElement("div"));
-  const cleanups = [
-    widget.initialize({ model: fake.model, signal: model }),
-    widget.render({ model: fake.model, el, signal: view }),
-  ];
-  const close = () => {
-    for (const controller of controllers) controller.abort();
-    for (const cleanup of cleanups) cleanup?.();
-  };
-  return { el, widget, close };
-}
-const settled = () => new Promise((resolve) => setTimeout(resolve, 150));
+const open = (fake: ReturnType<typeof fakeModel>, hosted = true) =>
+  openModule(steeringPanel, fake.model, hosted);
 const field = (el: HTMLElement, label: string) =>
   el.querySelector<HTMLInputElement>(`[aria-label="${label}"]`)!;
 
-beforeEach(() => {
-  document.body.replaceChildren();
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe() {}
-      disconnect() {}
-    },
-  );
-});
+beforeEach(stubLayout);
 
 describe("the panel", () => {
   it.each([true, false])(

@@ -1,5 +1,6 @@
 """Notebook widgets for steerkit: read and steer a language model with the hand."""
 
 from steerkit_widgets.steering_panel import SteeringPanel
+from steerkit_widgets.token_view import TokenView
 
-__all__ = ["SteeringPanel"]
+__all__ = ["SteeringPanel", "TokenView"]

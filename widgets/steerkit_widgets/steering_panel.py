@@ -19,8 +19,9 @@ from steerkit.records import Record
 from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
-from steerkit_widgets._base import bundle, refuse_unknown
+from steerkit_widgets._base import refuse_unknown
 from steerkit_widgets._document import Document, Row, plain_prompt, rows
+from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
 from steerkit_widgets._targets import Targets, key
 from steerkit_widgets._writing import Writer
