@@ -14,7 +14,7 @@ from typing import Any
 
 from steerkit_widgets._document import Document
 
-PROTOCOL = 2
+PROTOCOL = 1
 PARTS: tuple[str, ...] = ("baseline", "steered", "coefficients")
 
 

@@ -137,10 +137,9 @@ def _factor(target: Target, unit: str) -> float | None:
 
 
 def _detail(target: Target, label: Label | None) -> str:
-    where = ", ".join(map(str, target.sites))
     if not isinstance(target, Feature):
-        return where
-    said = [f"feature {target.index:,}", where]
+        return ", ".join(map(str, target.sites))
+    said = [f"feature {target.index:,}"]
     if label is not None:
         said.append(label.source + ("" if label.score is None else f" {label.score:.2f}"))
     return " · ".join(said)

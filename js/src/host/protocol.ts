@@ -3,7 +3,7 @@ import type { PanelDocument } from "./document";
 import type { Row, Stopped } from "./panel_state";
 
 /** Python's `_protocol` must equal this: a saved page may bring an older bundle. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 1;
 
 /** What grows while a text is written. */
 export interface Parts {

@@ -45,14 +45,10 @@ export function EditRow(props: EditRowProps) {
   const { operator, strength = 0, unit = "raw", enabled = true } = edit;
   const limit = limitOf(edit, target);
   const unsure = target.score !== null && target.score < SURE;
-  const said = [target.detail, scopeInWords(edit.where), edit.when ? "on a condition" : ""];
+  const said = [scopeInWords(edit.where), edit.when ? "on a condition" : "", target.detail];
   const detail = said.filter(Boolean).join(" · ");
   return (
-    <div
-      class={`sk-edit sk-hue-${row.hue}${enabled ? "" : " sk-disabled"}`}
-      role="group"
-      aria-label={label}
-    >
+    <div class={`sk-edit sk-hue-${row.hue}${enabled ? "" : " sk-disabled"}`}>
       <div class="sk-edit-line">
         <input
           {...OWN_KEYS}

@@ -47,8 +47,7 @@ export function Prose(props: Props) {
     const prose = box.current!;
     const last = body.current!.querySelector<HTMLElement>("[role=list] > :last-child");
     if (running && last) prose.scrollTop = last.offsetTop + last.offsetHeight - prose.clientHeight;
-    // A text that was taller than expected keeps its room: the next one must not make the panel jump.
-    if (prose.scrollHeight > prose.clientHeight) prose.style.flexBasis = `${prose.scrollHeight}px`;
+    makeRoom(prose);
   });
 
   useLayoutEffect(() => {
@@ -59,7 +58,8 @@ export function Prose(props: Props) {
       width = prose.clientWidth;
       const characters = text.prompt.length + CHARACTERS_A_TOKEN * length;
       const lines = Math.ceil((characters * CHARACTER_PX) / Math.max(1, width));
-      prose.style.flexBasis = `${Math.max(3, Math.min(lines, MOST_LINES)) * LINE_PX}px`;
+      keepRoom(prose, Math.max(3, Math.min(lines, MOST_LINES)) * LINE_PX);
+      makeRoom(prose);
     });
     observer.observe(prose);
     return () => observer.disconnect();
@@ -72,4 +72,13 @@ export function Prose(props: Props) {
       {!running && text.tokens.length === 0 && <span class="sk-dim">{invitation}</span>}
     </div>
   );
+}
+
+/** A text that is taller than expected keeps its room: the next one must not make the panel jump. */
+function makeRoom(prose: HTMLElement): void {
+  if (prose.scrollHeight > prose.clientHeight) keepRoom(prose, prose.scrollHeight);
+}
+
+function keepRoom(prose: HTMLElement, height: number): void {
+  prose.style.setProperty("--room", `${height}px`);
 }
