@@ -179,6 +179,6 @@ def _explain(error: Exception) -> Failure:
         return Failure(kind, str(error), "")
     return Failure(
         kind,
-        f"The model stopped with an error: {kind}: {error}".rstrip(": ") + ".",
+        f"The model stopped with an error: {kind}: {error}".rstrip(": .") + ".",
         "What was written stays; Run starts again.",
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.feature import Feature
 from steerkit.edits import Edit
-from steerkit.errors import EditError, SteerkitError
+from steerkit.errors import DictionaryError, EditError, SteerkitError
 from steerkit.plan_json import EditReader, EditWriter
 from steerkit.records import Record
 from steerkit.target_json import TargetReader, TargetWriter
@@ -87,7 +87,15 @@ class Targets:
         return self.mentioned(list(said.values()))
 
     def search(self, words: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
-        """Features whose labels answer a search, best first, of all dictionaries in turn."""
+        """Features whose labels answer a search, best first, of all dictionaries in turn.
+
+        Raises:
+            DictionaryError: There is no dictionary.
+        """
+        if not self.dictionaries:
+            raise DictionaryError(
+                "This panel has no dictionary to search. Give it one: SteeringPanel(model, [vector, features])."
+            )
         found = [dictionary.search(words, limit) for dictionary in self.dictionaries]
         places = sorted(((rank, d) for d, features in enumerate(found) for rank in range(len(features))))
         return [self.named(found[d][rank]) for rank, d in places[:limit]]

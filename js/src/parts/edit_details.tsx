@@ -148,10 +148,9 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
 function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
   const { when, target } = row.edit;
   const found = comparisonOf(when);
-  const read = [
-    ...new Map([target, ...rows.map(({ edit }) => edit.target)].map((t) => [labelOf(t), t])),
-  ];
   const { comparison, span = "here" } = found ?? {};
+  const targets = [target, ...rows.map(({ edit }) => edit.target), comparison?.target ?? target];
+  const read = [...new Map(targets.map((other) => [labelOf(other), other]))];
   const choose = (name: string) => {
     const chosen = read.find(([other]) => other === name)?.[1];
     if (!chosen) return onEdit({ when: undefined });

@@ -125,7 +125,7 @@ export function EditRow(props: EditRowProps) {
         <button
           {...OWN_KEYS}
           type="button"
-          class="sk-quiet"
+          class="sk-quiet sk-more"
           aria-expanded={open}
           aria-label={`${label}: where, when and colour`}
           title="Where, when and colour"
