@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 
+from steerkit.dictionaries.formats import axbench
 from steerkit.dictionaries.load import TABLE, load_dictionary
 from steerkit.embedded import DICTIONARIES
 from steerkit.model import load
+from steerkit.sites import Site
 from steerkit.storybook.train import dictionary as dictionary_training
-from steerkit.storybook.train import labels
+from steerkit.storybook.train import labels, supervised
 from steerkit.storybook.train import model as model_training
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.credits import credits
@@ -55,6 +57,15 @@ def main() -> None:
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
     step.set_defaults(run=_dictionary)
+    step = steps.add_parser("supervised", help="a supervised dictionary of all concepts at one layer, with labels")
+    step.add_argument("folder", type=Path, help="what `model` wrote")
+    step.add_argument("layer", type=int, help="the layer whose output is read")
+    step.add_argument("--stories", type=int, default=1000)
+    step.add_argument("--examples", type=int, default=48, help="sentences with a concept, and as many without")
+    step.add_argument("--epochs", type=int, default=3)
+    step.add_argument("--seed", type=int, default=0)
+    step.add_argument("--threads", type=int, default=torch.get_num_threads())
+    step.set_defaults(run=_supervised)
     step = steps.add_parser("labels", help="labels of the dictionary at one layer, by the answer key")
     step.add_argument("folder", type=Path, help="what `model` and `dictionary` wrote")
     step.add_argument("layer", type=int)
@@ -115,6 +126,24 @@ def _dictionary(options: argparse.Namespace) -> None:
         log=options.folder / f"dictionary_{options.layer}.csv",
     )
     dictionary_training.save(learned, _place(options), "storybook")
+
+
+def _supervised(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    model = load(options.folder / "model")
+    learned, means = supervised.train(
+        model,
+        Site(options.layer, "resid_post"),
+        stories=options.stories,
+        examples=options.examples,
+        epochs=options.epochs,
+        seed=options.seed,
+        checkpoint=options.folder / f"supervised_{options.layer}.pt",
+    )
+    place = options.folder / "model" / DICTIONARIES / f"reft_l{options.layer}"
+    axbench.write(learned.parts, place)
+    axbench.write(means.parts, options.folder / f"means_l{options.layer}")
+    labels.write(labels.measure_concepts(model, learned), place / TABLE)
 
 
 def _labels(options: argparse.Namespace) -> None:
