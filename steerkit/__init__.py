@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
     from steerkit.align import Alignment, References
+    from steerkit.alternatives import Alternatives
     from steerkit.conditions import Condition
+    from steerkit.contrasts import Contrast, contrast
+    from steerkit.controls import random_control
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -36,11 +39,13 @@ if TYPE_CHECKING:
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
     "Alignment": "align",
+    "Alternatives": "alternatives",
     "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
     "Condition": "conditions",
+    "Contrast": "contrasts",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
@@ -62,20 +67,24 @@ _HOMES = {
     "Token": "streams",
     "Vector": "vectors.vector",
     "Where": "where",
+    "contrast": "contrasts",
     "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
+    "random_control": "controls",
     "register_operator": "operators",
 }
 _MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
     "Alignment",
+    "Alternatives",
     "Calibration",
     "Call",
     "Codes",
     "Comparison",
     "Condition",
+    "Contrast",
     "Dictionary",
     "Edit",
     "Feature",
@@ -98,12 +107,14 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "contrast",
     "embeddings",
     "errors",
     "grid",
     "learn",
     "load",
     "load_dictionary",
+    "random_control",
     "register_operator",
 ]
 
