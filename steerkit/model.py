@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import embedded, loading
+from steerkit.alternatives import Alternatives
 from steerkit.batching import in_batches
 from steerkit.dictionaries import catalog
 from steerkit.dictionaries.dictionary import Dictionary
@@ -36,8 +37,8 @@ from steerkit.selection import Gathered, check_choice
 from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.strengths import as_strength
-from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all
-from steerkit.top_tokens import logit_effects
+from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all, names_of
+from steerkit.top_tokens import logit_effects, token_direction
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -171,25 +172,27 @@ class Model:
         return self._runner.sites.width(self._runner.module, self._runner.sites.check(site))
 
     def dictionary(self, site: str | Site | None = None) -> Dictionary:
-        """The model's default dictionary.
+        """The model's default dictionary, or another of those that come with it.
 
         One that comes with the model: storybook's, or one in the folder `dictionaries` of the model's own. For other
         models the one that the catalog lists, if it lists no other.
 
         Args:
-            site: Where it reads. Without it, the one in the middle of those that come with the model.
+            site: Where it reads, or the name of its folder, such as `"reft_l4"`. Without it, the one in the middle of
+                those that are named after their site.
 
         Raises:
             DictionaryError: There is none, or the catalog lists several.
         """
         at = "" if site is None else f" at {site}"
-        names = embedded.dictionaries(self.name)
-        chosen = [name for name in names if site is None or name.rpartition("/")[2] == str(site)]
-        if chosen:
-            return load_dictionary(chosen[len(chosen) // 2])
+        names = {name.rpartition("/")[2]: name for name in embedded.dictionaries(self.name)}
+        if site is not None and str(site) in names:
+            return load_dictionary(names[str(site)])
+        by_site = [name for place, name in names.items() if place[0].isdigit()]
+        if site is None and by_site:
+            return load_dictionary(by_site[len(by_site) // 2])
         if names:
-            have = ", ".join(name.rpartition("/")[2] for name in names)
-            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has some at {have}.")
+            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has {', '.join(names)}.")
         listed = [entry.name for entry in catalog.of_model(self.name) if site is None or entry.site_in == str(site)]
         if len(listed) == 1:
             return load_dictionary(listed[0])
@@ -422,6 +425,18 @@ class Model:
             )
         return logit_effects(self._runner.module, self._runner.sites.family, direction)
 
+    def token_direction(self, token: int) -> Float[Tensor, " d_model"]:
+        """The direction whose product with any other is that one's effect on a token's logit; see `logit_effects`.
+
+        Raises:
+            PromptError: There is no such token.
+            ModelError: What stands between the stream and the logits is not known.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("token_direction")
+        self.encode([token])
+        return token_direction(self._runner.module, self._runner.sites.family, token)
+
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.
 
@@ -431,6 +446,31 @@ class Model:
             SteerkitError: A run's text does not fit the model.
         """
         return self._runner.with_unsteered_scores(list(runs))
+
+    def alternatives(self, run: Run, k: int = 5) -> Alternatives:
+        """The likeliest tokens at each place of a run's text, under its plan and under the unsteered model.
+
+        Args:
+            run: The run. Its plan counts for the whole of it, though it may have been changed midway.
+            k: How many tokens of each.
+
+        Raises:
+            SettingError: `k` is no number of tokens of this vocabulary.
+            SteerkitError: The text does not fit the model.
+        """
+        n_vocabulary = len(self.tokenizer)
+        if not 1 <= k <= n_vocabulary:
+            raise SettingError(f"k={k!r} is no number of tokens. Give a whole number from 1 to {n_vocabulary}.")
+        if not run.token_ids:
+            return Alternatives(run, [], torch.zeros(0, 2, 2 * k), torch.zeros(0))
+        program = self._runner.compile([run.plan, Plan()])
+        texts, lengths = [self._runner.text_of(run)] * 2, [len(run.prompt)] * 2
+        scores = self._runner.score(program, texts, lengths, len(run.token_ids), pairs=True, top=k)
+        measured = replace(run, unsteered_logprobs=scores["logprobs"][1].clone())
+        ids = scores["top"][0].flatten().unique().tolist()
+        names = dict(zip(ids, names_of(self.tokenizer, ids), strict=True))
+        tokens = [[names[i] for i in row] for row in scores["top"][0].tolist()]
+        return Alternatives(measured, tokens, scores["top_logprobs"][0], scores["kl"][0])
 
     def generate(
         self,

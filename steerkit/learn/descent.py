@@ -110,6 +110,7 @@ class Descent:
         start: (n_concepts, width) what to begin with.
 
     Attributes:
+        start: What it began with, of length 1 if that is the rule.
         step: How many steps have been taken.
         steps: How many there are.
         losses: The loss of each step taken, as a mean over its concepts.
@@ -128,8 +129,8 @@ class Descent:
         self.ends = [settings.epochs * math.ceil(len(own) / settings.batch_size) for own in texts]
         self.step, self.steps = 0, max(self.ends)
         self.losses: list[float] = []
-        start = torch.nn.functional.normalize(start, dim=-1) if rule.unit else start
-        self.rows = [torch.nn.Parameter(row.clone()) for row in start.float().to(model.device)]
+        self.start = torch.nn.functional.normalize(start.float(), dim=-1) if rule.unit else start
+        self.rows = [torch.nn.Parameter(row.clone()) for row in self.start.to(model.device)]
         self.optimizer = torch.optim.AdamW([{"params": [row]} for row in self.rows], settings.rate, weight_decay=0.0)
 
     def run(self, checkpoint: str | os.PathLike[str] | None = None) -> Float[Tensor, "n_concepts width"]:
@@ -163,7 +164,15 @@ class Descent:
             warnings.warn(
                 f"Interrupted after {self.step} of {self.steps} steps; what was learned so far is kept.", stacklevel=3
             )
-        return torch.stack([row.detach().cpu() for row in self.rows])
+        learned = torch.stack([row.detach().cpu() for row in self.rows])
+        unmoved = torch.isclose(learned, self.start).all(-1).nonzero()[:, 0].tolist()
+        if unmoved and self.step:
+            warnings.warn(
+                f"{len(unmoved)} of {len(learned)} directions ({', '.join(map(str, unmoved[:5]))}) read nothing in any "
+                "text at the beginning, so they were not changed. Give start=, such as a difference of means.",
+                stacklevel=3,
+            )
+        return learned
 
     def _schedule(self) -> Iterator[list[Row]]:
         """The texts of every step."""

@@ -15,7 +15,7 @@ import torch
 
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.formats import axbench
-from steerkit.errors import PromptError
+from steerkit.errors import PromptError, VectorError
 from steerkit.learn.descent import Descent, Rule, Settings, described
 from steerkit.learn.examples import Examples
 from steerkit.sites import Site
@@ -43,6 +43,7 @@ def reft(
     batch_size: int = 6,
     rate: float = 0.01,
     seed: int = 0,
+    start: Vector | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     label: str = "ReFT-r1",
 ) -> Vector:
@@ -63,6 +64,8 @@ def reft(
         batch_size: Texts in a step.
         rate: The learning rate at the beginning; it falls to 0 in a straight line.
         seed: Of the order of the texts.
+        start: What to begin with, such as a difference of means, of any length; without it all numbers are equal, as in
+            AxBench's code. A direction that reads nothing in any text is never changed, which a warning says.
         checkpoint: A file to write now and then, and to go on from where there is one.
         label: Name of the vector.
 
@@ -74,11 +77,13 @@ def reft(
         PromptError: One of the sides is empty, texts stand on both, or a text does not fit the model.
         SiteError: The model has no such site, or nothing can be learned there.
         SettingError: A setting is out of range, or the checkpoint is of another training.
+        VectorError: What to begin with does not fit the site.
         EngineError: The model runs remotely, the memory does not suffice for a text, or the loss is no number.
     """
     examples = Examples.of(positives, negatives).encode(model)
     settings = Settings(epochs, batch_size, rate, seed)
-    descent = _descent(model, [[*examples.positives, *examples.negatives]], site, settings)
+    begin = None if start is None else start[site][None]
+    descent = _descent(model, [[*examples.positives, *examples.negatives]], site, settings, begin)
     return described(model, examples, descent, descent.run(checkpoint)[0], "reft", label)
 
 
@@ -91,6 +96,7 @@ def reft_dictionary(
     batch_size: int = 6,
     rate: float = 0.01,
     seed: int = 0,
+    start: Float[Tensor, "n_concepts width"] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Dictionary:
     """Learn a direction for each of many concepts at once: a supervised dictionary, as AxBench has them.
@@ -105,6 +111,7 @@ def reft_dictionary(
         batch_size: Texts of a concept in a step.
         rate: The learning rate at the beginning; it falls to 0 in a straight line.
         seed: Of the order of the texts.
+        start: A direction for each concept to begin with.
         checkpoint: A file to write now and then, and to go on from where there is one.
 
     Returns:
@@ -117,7 +124,7 @@ def reft_dictionary(
         raise PromptError("There are no concepts to learn. Give examples of one at least.")
     encoded = [examples.encode(model) for examples in concepts.values()]
     texts = [[*examples.positives, *examples.negatives] for examples in encoded]
-    learned = _descent(model, texts, site, Settings(epochs, batch_size, rate, seed)).run(checkpoint)
+    learned = _descent(model, texts, site, Settings(epochs, batch_size, rate, seed), start).run(checkpoint)
     return Dictionary(axbench.supervised("LsReFT", learned, list(concepts), model.name, Site.parse(site)), "ReFT-r1")
 
 
@@ -138,7 +145,15 @@ def change(
     return x + tokens[..., None] * written[:, None], (latents.sum(-1) - highest) / counts
 
 
-def _descent(model: Model, texts: Sequence[Sequence[Encoded]], site: str | Site, settings: Settings) -> Descent:
-    rule = Rule(change, SPARSITY, unit=True, longest=LONGEST)
-    start = torch.ones(len(texts), model.width(site))
-    return Descent(model, site, texts, rule, settings, start)
+def _descent(
+    model: Model, texts: Sequence[Sequence[Encoded]], site: str | Site, settings: Settings, start: Tensor | None
+) -> Descent:
+    shape = len(texts), model.width(site)
+    if start is None:
+        start = torch.ones(shape)
+    elif start.shape != shape or not start.isfinite().all() or not start.any(-1).all():
+        raise VectorError(
+            f"The directions to begin with have the shape {tuple(start.shape)}; they must be {shape[0]} rows of "
+            f"{shape[1]} finite numbers, none of them all 0."
+        )
+    return Descent(model, site, texts, Rule(change, SPARSITY, unit=True, longest=LONGEST), settings, start)
