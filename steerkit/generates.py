@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from typing_extensions import TypeIs
 
 from steerkit.edits import Edit
 from steerkit.errors import EditError, SettingError
@@ -205,5 +206,5 @@ class Generates(Loaded):
         return Stream(runner.turns, write, update, lambda: live.program.of_row(0)[1])
 
 
-def _several(edits: EditsLike | Sequence[Plan]) -> bool:
+def _several(edits: EditsLike | Sequence[Plan]) -> TypeIs[Sequence[Plan]]:
     return isinstance(edits, Sequence) and bool(edits) and all(isinstance(item, Plan) for item in edits)

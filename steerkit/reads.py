@@ -149,7 +149,8 @@ class Reads(Loaded):
             n_before, n_prompt = 1, len(whole)
         else:
             before = self.encode(prompt)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else list(text)
+            written = isinstance(text, str)
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"] if written else self.encode(text).ids
             whole = self.encode([*before.ids, *ids])
             n_before = n_prompt = len(before)
         if len(whole) == n_before:
