@@ -1,4 +1,5 @@
-// Bundles each src/widgets/<stem>.tsx into one <stem>.js and one <stem>.css beside the Python package.
+// Bundles each src/widgets/<stem>.tsx into one <stem>.js and one <stem>.css beside the Python package,
+// and host/static_page.ts into the script of pages without a kernel.
 import { readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,6 +19,7 @@ const options = {
   bundle: true,
   minify: true,
   format: "esm",
+  charset: "utf8",
   target: "es2022",
   jsx: "automatic",
   jsxImportSource: "preact",
@@ -25,12 +27,20 @@ const options = {
   metafile: true,
   logLevel: "warning",
 };
+const page = {
+  ...options,
+  entryPoints: [join(here, "src", "host", "static_page.ts")],
+  format: "iife",
+};
 
 if (process.argv.includes("--watch")) {
-  const context = await esbuild.context({ ...options, logLevel: "info" });
-  await context.watch();
+  for (const each of [options, page]) {
+    const context = await esbuild.context({ ...each, logLevel: "info" });
+    await context.watch();
+  }
 } else {
-  const { outputs } = (await esbuild.build(options)).metafile;
+  const built = [await esbuild.build(options), await esbuild.build(page)];
+  const outputs = Object.assign({}, ...built.map(({ metafile }) => metafile.outputs));
   for (const [path, { bytes }] of Object.entries(outputs)) {
     console.log(`${basename(path)}  ${(bytes / 1024).toFixed(1)} KiB`);
     if (bytes > budget) {

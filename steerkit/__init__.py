@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
     from steerkit.align import Alignment, References
+    from steerkit.alternatives import Alternatives
     from steerkit.conditions import Condition
     from steerkit.contrasts import Contrast, contrast
+    from steerkit.controls import random_control
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
     "Alignment": "align",
+    "Alternatives": "alternatives",
     "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
@@ -68,12 +71,14 @@ _HOMES = {
     "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
+    "random_control": "controls",
     "register_operator": "operators",
 }
 _MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
     "Alignment",
+    "Alternatives",
     "Calibration",
     "Call",
     "Codes",
@@ -109,6 +114,7 @@ __all__ = [
     "learn",
     "load",
     "load_dictionary",
+    "random_control",
     "register_operator",
 ]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import embedded, loading
+from steerkit.alternatives import Alternatives
 from steerkit.dictionaries import catalog
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.load import load_dictionary
@@ -35,8 +36,8 @@ from steerkit.selection import Gathered, check_choice
 from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.strengths import as_strength
-from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all
-from steerkit.top_tokens import logit_effects
+from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all, names_of
+from steerkit.top_tokens import logit_effects, token_direction
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -389,6 +390,18 @@ class Model:
             )
         return logit_effects(self._runner.module, self._runner.sites.family, direction)
 
+    def token_direction(self, token: int) -> Float[Tensor, " d_model"]:
+        """The direction whose product with any other is that one's effect on a token's logit; see `logit_effects`.
+
+        Raises:
+            PromptError: There is no such token.
+            ModelError: What stands between the stream and the logits is not known.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("token_direction")
+        self.encode([token])
+        return token_direction(self._runner.module, self._runner.sites.family, token)
+
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.
 
@@ -398,6 +411,31 @@ class Model:
             SteerkitError: A run's text does not fit the model.
         """
         return self._runner.with_unsteered_scores(list(runs))
+
+    def alternatives(self, run: Run, k: int = 5) -> Alternatives:
+        """The likeliest tokens at each place of a run's text, under its plan and under the unsteered model.
+
+        Args:
+            run: The run. Its plan counts for the whole of it, though it may have been changed midway.
+            k: How many tokens of each.
+
+        Raises:
+            SettingError: `k` is no number of tokens of this vocabulary.
+            SteerkitError: The text does not fit the model.
+        """
+        n_vocabulary = len(self.tokenizer)
+        if not 1 <= k <= n_vocabulary:
+            raise SettingError(f"k={k!r} is no number of tokens. Give a whole number from 1 to {n_vocabulary}.")
+        if not run.token_ids:
+            return Alternatives(run, [], torch.zeros(0, 2, 2 * k), torch.zeros(0))
+        program = self._runner.compile([run.plan, Plan()])
+        texts, lengths = [self._runner.text_of(run)] * 2, [len(run.prompt)] * 2
+        scores = self._runner.score(program, texts, lengths, len(run.token_ids), pairs=True, top=k)
+        measured = replace(run, unsteered_logprobs=scores["logprobs"][1].clone())
+        ids = scores["top"][0].flatten().unique().tolist()
+        names = dict(zip(ids, names_of(self.tokenizer, ids), strict=True))
+        tokens = [[names[i] for i in row] for row in scores["top"][0].tolist()]
+        return Alternatives(measured, tokens, scores["top_logprobs"][0], scores["kl"][0])
 
     def generate(
         self,

@@ -136,11 +136,17 @@ class Runner:
                 bar.update(sum(lengths[i] for i in batch))
 
     def score(
-        self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False
+        self,
+        program: Program,
+        texts: Sequence[Prompt],
+        n_prompt: Sequence[int],
+        last: int,
+        pairs: bool = False,
+        top: int = 0,
     ) -> dict[str, Tensor]:
-        """Log-probabilities of the last tokens, and KL of pairs of rows; see `passes.score`."""
-        record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs)
-        return {name: values.cpu().clone() for name, values in record.items() if values is not None}
+        """Log-probabilities of the last tokens, KL and likeliest tokens of pairs of rows; see `passes.score`."""
+        record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs, top=top)
+        return {name: record[name].cpu().clone() for name in passes.SCORED if name in record}
 
     def nats(self, texts: Sequence[Encoded], site: Site, change: gradient.Change) -> Float[Tensor, " n_texts"]:
         """Nats of each text's completion with an activation changed, with gradients; see `Model.nats`.

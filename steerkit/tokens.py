@@ -157,6 +157,14 @@ def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
     return [decoder.push(index) for index in ids]
 
 
+def names_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Text of each token of `ids` by itself, as it reads after another token; without a text, its name."""
+    special = special_ids(tokenizer)
+    # after itself, because a leading space is dropped at the start of a text
+    texts = [Decoder(tokenizer, [index], special).push(index) for index in ids]
+    return [text or tokenizer.convert_ids_to_tokens(index) for text, index in zip(texts, ids, strict=True)]
+
+
 class Decoder:
     """Turns one token id after another into text; see `pieces`.
 

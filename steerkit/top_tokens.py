@@ -11,7 +11,7 @@ import torch
 from steerkit import pages
 from steerkit.errors import ModelError, SiteError
 from steerkit.sites import ADDED_TO_STREAM, Family, Site
-from steerkit.tokens import pieces
+from steerkit.tokens import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,15 +51,8 @@ def logit_effects(
     Raises:
         ModelError: What stands between the stream and the logits is not known.
     """
-    unembedding = module.get_output_embeddings()
-    if family.ending is None or unembedding is None:
-        raise ModelError(
-            f"Models of the type '{module.config.model_type}' are steered, but their final norm is not known, "
-            "so a direction has no known effect on the logits."
-        )
+    unembedding, norm, projection = _ending(module, family)
     u = direction.to(unembedding.weight.device, torch.float32)
-    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
-    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
     with torch.inference_mode():
         if isinstance(norm, torch.nn.LayerNorm):
             u = u - u.mean()
@@ -68,6 +61,42 @@ def logit_effects(
         if projection is not None:
             u = projection.weight.float().to(u.device) @ u
         return (unembedding.weight.float() @ u).cpu().clone()
+
+
+def token_direction(module: torch.nn.Module, family: Family, token: int) -> Float[Tensor, " d_model"]:
+    """The direction whose product with any other is that one's effect on a token's logit; see `logit_effects`.
+
+    `γ ⊙ W_U[token]`, and for a LayerNorm this less its mean over dimensions: the adjoint of what `logit_effects` does.
+    One product with a decoder then ranks all its features by how much they promote the token.
+
+    Raises:
+        ModelError: What stands between the stream and the logits is not known.
+    """
+    unembedding, norm, projection = _ending(module, family)
+    with torch.inference_mode():
+        w = unembedding.weight[token].float()
+        if projection is not None:
+            w = w @ projection.weight.float().to(w.device)
+        if norm is not None:
+            w = w * (norm.weight.float() + family.gain_offset).to(w.device)
+        if isinstance(norm, torch.nn.LayerNorm):
+            w = w - w.mean()
+        return w.cpu().clone()
+
+
+def _ending(
+    module: torch.nn.Module, family: Family
+) -> tuple[torch.nn.Module, torch.nn.Module | None, torch.nn.Module | None]:
+    """What stands between the residual stream and the logits: unembedding, final norm, projection."""
+    unembedding = module.get_output_embeddings()
+    if family.ending is None or unembedding is None:
+        raise ModelError(
+            f"Models of the type '{module.config.model_type}' are steered, but their final norm is not known, "
+            "so a direction has no known effect on the logits."
+        )
+    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
+    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
+    return unembedding, norm, projection
 
 
 @dataclass(frozen=True)
@@ -131,11 +160,7 @@ def top_tokens(target: Target, model: Unembedding, k: int, site: str | Site | No
 
     def listed(largest: bool) -> tuple[tuple[str, float], ...]:
         best = effects.topk(min(k, len(effects)), largest=largest)
-        return tuple((_text(model, i), e) for i, e in zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        names = names_of(model.tokenizer, best.indices.tolist())
+        return tuple(zip(names, best.values.tolist(), strict=True))
 
     return TopTokens(target.label, sites[0], listed(True), listed(False))
-
-
-def _text(model: Unembedding, index: int) -> str:
-    # After another token, because a leading space is dropped at the start of a text.
-    return pieces(model.tokenizer, [index], [index])[0] or model.tokenizer.convert_ids_to_tokens(index)

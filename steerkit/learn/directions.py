@@ -72,7 +72,7 @@ def learn(
             return fit(some) if some.site not in bases else fit_in_features(bases[some.site], fit, some)[0]
 
         if site in bases:
-            direction, weights[site] = fit_in_features(bases[site], fit, samples)
+            direction, weights[str(site)] = fit_in_features(bases[site], fit, samples)
         else:
             direction = fit(samples)
         if not direction.norm() > 0:
@@ -94,6 +94,8 @@ def learn(
         data=digest(examples),
         seed=seed,
         quality=quality,
+        dictionaries={str(site): bases[site].name for site in places if site in bases},
+        weights=weights,
     )
     return Vector(directions, label, offsets, made)
 

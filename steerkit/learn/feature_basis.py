@@ -41,14 +41,14 @@ def by_site(features: Dictionary | Sequence[Dictionary]) -> dict[Site, Dictionar
 
 def fit_in_features(
     dictionary: Dictionary, fit: Fit, samples: Samples
-) -> tuple[Float[Tensor, " width"], dict[int, float]]:
+) -> tuple[Float[Tensor, " width"], dict[str, float]]:
     """Fit a direction to feature activations, and make it a direction of activations again.
 
     The direction is the sum of the decoder's rows, each times its feature's weight; the decoder's bias, which all
     texts share, has no part in it. Features that are active in none of the texts have no weight.
 
     Returns:
-        The direction, and the weight of each feature that has one.
+        The direction, and by the index of each feature that has one its weight.
 
     Raises:
         DictionaryError: No feature is active in any of the texts.
@@ -64,4 +64,4 @@ def fit_in_features(
     weights = fit(replace(samples, rows=active))
     indices = features.tolist()
     direction = weights @ dictionary.parts.W_dec.rows(indices)
-    return direction, {index: weight for index, weight in zip(indices, weights.tolist(), strict=True) if weight}
+    return direction, {str(index): weight for index, weight in zip(indices, weights.tolist(), strict=True) if weight}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUM = "sum"
 SHOWN = 4  # vectors that a label names; of more, it tells how many
-NOTHING = 1e-6  # of a direction's length: what rounding to float32 leaves of one that was taken out whole
+NOTHING = 1e-6  # of a direction's length: what rounding to float32 leaves of one that lies in the span of others
 
 
 def weighted_sum(terms: Sequence[tuple[float, Vector]]) -> Content:
@@ -90,8 +90,9 @@ def orthogonalisation(vector: Vector, others: Sequence[Vector]) -> Content:
     for site in vector:
         here = [other for other in others if site in other]
         shares = _shares(vector, here, site)
-        left = vector[site].double() - (shares @ _stacked(here, site) if here else 0)
-        if here and left.norm() <= NOTHING * vector.norm(site):
+        whole = vector[site].double()
+        left = whole - shares @ _stacked(here, site) if here else whole
+        if here and left.norm() <= NOTHING * whole.norm():
             raise VectorError(
                 f"At '{site}' {vector.label!r} lies in what {_listed(here)} span, so nothing of it would be left."
             )
@@ -187,8 +188,10 @@ def _shares(vector: Vector, others: Sequence[Vector], site: Site) -> Float[Tenso
     if not others:
         return torch.zeros(0, dtype=torch.float64)
     directions = _stacked([vector, *others], site)
-    # by singular values, as the others may depend on each other
-    return torch.linalg.lstsq(directions[1:].T, directions[:1].T, driver="gelsd").solution[:, 0]
+    lengths = directions[1:].norm(dim=-1)
+    units = (directions[1:] / lengths[:, None]).T
+    # the others may depend on each other, up to rounding
+    return torch.linalg.lstsq(units, directions[:1].T, rcond=NOTHING, driver="gelsd").solution[:, 0] / lengths
 
 
 def _stacked(vectors: Sequence[Vector], site: Site) -> Float[Tensor, "vectors width"]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from steerkit.errors import VectorError
 from steerkit.records import checked
 
 if TYPE_CHECKING:
     from steerkit.records import Record
+
+NUMBERS = ("quality", "weights")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,12 @@ class Provenance:
         data: A digest of those texts: equal for equal texts.
         seed: The seed, where the method draws.
         quality: Measures by name, each a number a site, such as `{"held-out AUROC": {"3.resid_post": 0.97}}`.
+        dictionaries: For directions learned as a weighted sum of features: by site, the name of their dictionary.
+        weights: By site, the weight of each feature by its index, as text.
         parts: What was combined.
+
+    Raises:
+        VectorError: A measure or a weight is no finite number.
     """
 
     method: str | None = None
@@ -39,12 +48,23 @@ class Provenance:
     data: str | None = None
     seed: int | None = None
     quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    dictionaries: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in (*self.quality.items(), *self.weights.items()):
+            if bad := [key for key in values if not math.isfinite(values[key])]:
+                raise VectorError(
+                    f"{bad[0]!r} of {name!r} is {values[bad[0]]}; measures and weights are finite numbers, or left out."
+                )
 
     def to_record(self) -> dict[str, Any]:
         """As an object of JSON, without what is not known."""
-        said = {item.name: getattr(self, item.name) for item in fields(self)[:-1]}
-        said["quality"] = {measure: dict(values) for measure, values in self.quality.items()}
+        said = {item.name: getattr(self, item.name) for item in fields(self)}
+        said["dictionaries"] = dict(self.dictionaries)
+        for name in NUMBERS:
+            said[name] = {key: dict(values) for key, values in said[name].items()}
         said["parts"] = [part.to_record() for part in self.parts]
         return {name: value for name, value in said.items() if value not in (None, {}, [])}
 
@@ -54,19 +74,16 @@ class Provenance:
 
         Raises:
             PlanError: It is damaged.
+            VectorError: A measure or a weight is no finite number.
         """
         texts = {name: record.take(name, str, None) for name in ("method", "model", "revision", "token", "data")}
-        numbers = {name: record.take(name, int, None) for name in ("positives", "negatives", "seed")}
-        quality = {
-            measure: {
-                site: float(checked(value, float, f"{measure!r} of {record.place}"))
-                for site, value in checked(values, dict, f"{measure!r} of {record.place}").items()
-            }
-            for measure, values in record.take("quality", dict, {}).items()
-        }
+        counts = {name: record.take(name, int, None) for name in ("positives", "negatives", "seed")}
+        named = record.take("dictionaries", dict, {})
+        dictionaries = {site: checked(named[site], str, f"{site!r} of {record.place}") for site in named}
+        numbers = {name: _numbers(record.take(name, dict, {}), record.place) for name in NUMBERS}
         parts = tuple(Part.read(one) for one in record.records("parts"))
         record.done()
-        return cls(**texts, **numbers, quality=quality, parts=parts)
+        return cls(**texts, **counts, **numbers, dictionaries=dictionaries, parts=parts)
 
     def describe(self) -> str:
         """How the vector was made, in one line.
@@ -121,3 +138,14 @@ class Part:
         )
         record.done()
         return part
+
+
+def _numbers(values: Mapping[str, Any], place: str) -> dict[str, dict[str, float]]:
+    """Numbers by name and name."""
+    return {
+        name: {
+            key: float(checked(number, float, f"{key!r} of {name!r} of {place}"))
+            for key, number in checked(inner, dict, f"{name!r} of {place}").items()
+        }
+        for name, inner in values.items()
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from steerkit.edits import Edit, Steerable
 from steerkit.errors import SiteError, VectorError
 from steerkit.sites import Site
 from steerkit.strengths import as_strength
-from steerkit.vectors import arithmetic
+from steerkit.vectors import arithmetic, files
+from steerkit.vectors.content import Content
 from steerkit.where import EVERYWHERE, Where
 
 if TYPE_CHECKING:
@@ -75,6 +77,11 @@ class Vector(Steerable):
             self.direction(site)
 
     @property
+    def content(self) -> Content:
+        """What it is made of."""
+        return Content(self._directions, self.label, self._offsets, self.provenance)
+
+    @property
     def sites(self) -> tuple[Site, ...]:
         """Sites in the order of depth."""
         return tuple(self._directions)
@@ -121,7 +128,7 @@ class Vector(Steerable):
 
     def named(self, label: str) -> Vector:
         """The vector under another name; sums then keep it as one term."""
-        return Vector(self._directions, label, self._offsets, self.provenance)
+        return Vector(*self.content._replace(label=label))
 
     def rotate(
         self,
@@ -184,6 +191,54 @@ class Vector(Steerable):
             VectorError: There are none; they are of different models, or differ in width.
         """
         return cls(*arithmetic.mean(vectors))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it to a safetensors file, whole or not at all; see `steerkit.vectors.formats.native`.
+
+        Raises:
+            VectorError: The file cannot be written.
+        """
+        files.save(path, self.content)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, site: str | Site | None = None) -> Vector:
+        """Read a file: steerkit's own, GGUF, `.svec` of activation-steering, torch's `.pt` or numpy's `.npy`.
+
+        Formats are told by what is in the file, not by its name. Each is described in `steerkit.vectors.formats`.
+
+        Args:
+            path: The file.
+            site: Where the tensor of a `.pt` or `.npy` file belongs that does not say it.
+
+        Raises:
+            VectorError: There is no such file, its format is not known, it is damaged or could run code, the site is
+                missing or not its, or `gguf` is not installed.
+            SiteError: A site that cannot be read.
+        """
+        return cls(*files.load(path, None if site is None else Site.parse(site)))
+
+    def to_gguf(self, path: str | os.PathLike[str], *, model_type: str = "unknown") -> None:
+        """Write a control vector that llama.cpp and repeng load, whole or not at all.
+
+        Args:
+            path: The file.
+            model_type: `config.model_type` of the model, such as `llama`; repeng warns when those of two vectors that
+                it combines differ.
+
+        Raises:
+            VectorError: It has a direction at layer 0, which llama.cpp cannot load, or at another site than a layer's
+                output; the file cannot be written; or `gguf` is not installed.
+        """
+        files.save_gguf(path, self.content, model_type)
+
+    @classmethod
+    def from_gguf(cls, path: str | os.PathLike[str]) -> Vector:
+        """Read a control vector, of steerkit's, llama.cpp's, repeng's or EasySteer's; `direction.N` is `N.resid_post`.
+
+        Raises:
+            VectorError: There is no such file, it is no GGUF file or damaged, or `gguf` is not installed.
+        """
+        return cls(*files.load_gguf(path))
 
     def __len__(self) -> int:
         return len(self._directions)

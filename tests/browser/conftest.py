@@ -1,8 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from harness import MODEL, Notebook, Server, chromium
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, Locator
+
+import steerkit as sk
+from steerkit_widgets._base import Widget
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +34,34 @@ def notebook(shared_notebook: Notebook) -> Iterator[Notebook]:
     shared_notebook.errors.clear()
     yield shared_notebook
     assert shared_notebook.errors == []
+
+
+@pytest.fixture(scope="session")
+def storybook_model() -> sk.Model:
+    return sk.load()
+
+
+@pytest.fixture(scope="session")
+def features(storybook_model: sk.Model) -> sk.Dictionary:
+    return storybook_model.dictionary()
+
+
+@pytest.fixture
+def saved(browser: BrowserContext, tmp_path: Path) -> Iterator[Callable[[Widget], Locator]]:
+    """Opens a widget's saved page, without a kernel or a network; its console must stay clean."""
+    page, errors = browser.new_page(), []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def show(widget: Widget) -> Locator:
+        widget.save_html(tmp_path / "widget.html")
+        page.goto((tmp_path / "widget.html").as_uri())
+        root = page.locator(".sk-root")
+        root.wait_for()
+        return root
+
+    browser.set_offline(True)
+    yield show
+    browser.set_offline(False)
+    page.close()
+    assert errors == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steerkit.ranks import auroc, best_by_luck
+from steerkit.ranks import auroc, auroc_interval, best_by_luck
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["many ties", "few ties"])
@@ -27,6 +27,28 @@ def test_scores_are_ranked_in_parts(monkeypatch):
 
 def test_one_kind_alone_cannot_be_told_apart():
     assert auroc(torch.rand(4, 1), torch.ones(4, 1, dtype=torch.bool)).isnan().all()
+
+
+@pytest.mark.parametrize(("n_positive", "n_negative", "shift"), [(20, 20, 0.5), (40, 15, 1.5), (10, 10, 3.0)])
+def test_intervals_enclose_the_true_area_as_often_as_they_say(n_positive, n_negative, shift):
+    """Of normal scores, whose true area is the normal distribution function of shift / √2."""
+    noise = torch.Generator().manual_seed(0)
+    true = torch.distributions.Normal(0, 1).cdf(torch.tensor(shift / 2**0.5)).item()
+    positive = (torch.arange(n_positive + n_negative) < n_positive)[:, None]
+    inside = 0
+    for _ in range(400):
+        scores = torch.randn(n_positive + n_negative, 1, generator=noise) + shift * positive
+        low, high = auroc_interval(auroc(scores, positive).item(), n_positive, n_negative)
+        inside += low <= true <= high
+    assert 0.92 <= inside / 400 <= 0.99
+
+
+def test_an_area_of_one_is_not_certain():
+    low, high = auroc_interval(1.0, 10, 10)
+    assert high == 1
+    assert 0.7 < low < 0.95
+    assert auroc_interval(0.0, 10, 10) == pytest.approx((0, 1 - low))
+    assert auroc_interval(1.0, 100, 100)[0] > low
 
 
 def test_luck_is_what_the_best_of_features_without_meaning_seldom_passes():

@@ -12,6 +12,7 @@ import steerkit.actions
 import steerkit.operators
 import steerkit.sites
 import steerkit.tokens
+import steerkit.vectors.provenance
 import steerkit.vectors.vector
 import steerkit.where
 from steerkit.engines.sampling import Sampling, choose
@@ -53,7 +54,15 @@ def test_wrong_shapes_of_logits_raise():
 
 @pytest.mark.parametrize(
     "module",
-    [steerkit.actions, steerkit.operators, steerkit.sites, steerkit.tokens, steerkit.vectors.vector, steerkit.where],
+    [
+        steerkit.actions,
+        steerkit.operators,
+        steerkit.sites,
+        steerkit.tokens,
+        steerkit.vectors.provenance,
+        steerkit.vectors.vector,
+        steerkit.where,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_examples_in_docstrings(module):

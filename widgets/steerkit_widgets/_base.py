@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from steerkit_widgets import _page
 from steerkit_widgets._generation import PROTOCOL
-
-STATIC = Path(__file__).parent / "static"
-
-
-def bundle(name: str) -> Path:
-    """Path of a built front-end file.
-
-    Raises:
-        FileNotFoundError: The bundles are not built.
-    """
-    path = STATIC / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The front-end file {name!r} of steerkit_widgets is not built. A wheel has it; in a "
-            "checkout, `make bundles` or `pip install -e .` builds it."
-        )
-    return path
 
 
 class Widget(anywidget.AnyWidget):
@@ -46,10 +31,39 @@ class Widget(anywidget.AnyWidget):
             setattr(self.comm, "_reply_subshell_for", lambda data, default: default)  # noqa: B010, private
         self.on_msg(self._on_message)
 
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the widget as one HTML file that shows what it has now, without a kernel or a network."""
+        Path(path).write_text(_page.page(self), encoding="utf-8")
+
+    def still(self) -> str:
+        """What there is to see as plain HTML, for notebooks that are shown without their widgets' state."""
+        return ""
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        # Two outputs: a saved notebook's page draws the widget at the first, if nothing draws the second.
+        display({"text/html": _page.place(self)}, raw=True)
+        data, metadata = self._repr_mimebundle_()
+        if html := self.still():
+            data["text/html"] = html
+        display(data, metadata=metadata, raw=True)
+
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take over traits from the page."""
-        with self._writing:
-            super().set_state(sync_data)
+        """Take over traits from the page; what cannot be taken over is answered with an error."""
+        try:
+            with self._writing:
+                super().set_state(sync_data)
+        except Exception as error:
+            self._refuse(None, type(error).__name__, str(error), "The page's change was not taken over.")
+            self.send_state()
+
+    def _handle_msg(self, msg: Any) -> None:
+        data = msg["content"]["data"]
+        if isinstance(data, dict) and "method" in data:
+            super()._handle_msg(msg)
+        else:
+            self._refuse(None, "ValueError", f"The page sent {data!r}, which is no message.", "Reload the page.")
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         # An exception here would appear nowhere: the page has to be told.

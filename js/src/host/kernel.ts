@@ -1,4 +1,4 @@
-import type { PanelModel } from "./model";
+import type { AnyModel } from "@anywidget/types";
 
 /**
  * Says, in words, why the kernel has not answered.
@@ -6,23 +6,23 @@ import type { PanelModel } from "./model";
  * JupyterLab's widget manager holds the connection to the kernel; other hosts do not show it, and an
  * exported page has none.
  */
-export function silenceOf(model: PanelModel, gone: boolean): string {
+export function silenceOf(model: Pick<AnyModel, "widget_manager">, gone: boolean): string {
   if (gone) {
-    return "The kernel of this panel is gone. Run the cell again for a new panel; the texts stay.";
+    return "The kernel is gone. Run the cell again; what is shown here stays.";
   }
   const { kernel } = model.widget_manager as unknown as { kernel?: { status?: string } | null };
   switch (kernel?.status) {
     case "busy":
       return "The kernel is busy: a cell is running. This starts as soon as the cell lets it.";
     case "idle":
-      return "The kernel has not answered yet. If it was restarted, run the cell again; the texts stay.";
+      return "The kernel has not answered yet. If it was restarted, run the cell again; what is shown here stays.";
     case "starting":
     case "restarting":
     case "autorestarting":
       return "The kernel is starting. Run the cell again once it is ready.";
     case "dead":
     case "terminating":
-      return "The kernel has stopped. Restart it and run the cell again; the texts stay.";
+      return "The kernel has stopped. Restart it and run the cell again; what is shown here stays.";
     default:
       return "No answer from a kernel yet. A saved page has none: open the notebook and run the cell.";
   }

@@ -18,7 +18,7 @@ from steerkit.storybook.train import model as model_training
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.credits import credits
 from steerkit.storybook.train.dictionary import Shape
-from steerkit.storybook.train.documents import ASKED_SHARE, documents, passages
+from steerkit.storybook.train.documents import documents, passages
 from steerkit.storybook.train.log import draw
 from steerkit.storybook.train.tokenizer import train_tokenizer
 
@@ -33,9 +33,8 @@ def main() -> None:
     step = steps.add_parser("tokens", help="the tokenizer, unless there is one, and the corpus as token ids")
     step.add_argument("folder", type=Path, help="where the files go")
     step.add_argument("--text", type=Path, nargs="*", default=[], help="natural text: .txt, .jsonl, or folders of them")
-    step.add_argument("--stories", type=int, default=120_000)
+    step.add_argument("--stories", type=int, default=60_000)
     step.add_argument("--split", default="train", help="train, or second for a second model")
-    step.add_argument("--asked", type=float, default=ASKED_SHARE, help="share of the stories that follow a request")
     step.add_argument("--seed", type=int, default=0)
     step.set_defaults(run=_tokens)
     step = steps.add_parser("credits", help="who wrote the natural text, as Markdown")
@@ -43,7 +42,7 @@ def main() -> None:
     step.set_defaults(run=_credits)
     step = steps.add_parser("model", help="the model; goes on where it stopped")
     step.add_argument("folder", type=Path, help="what `tokens` wrote; the model goes to its folder `model`")
-    step.add_argument("--steps", type=int, default=3000)
+    step.add_argument("--steps", type=int, default=4000)
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -82,9 +81,10 @@ def _tokens(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     place = options.folder / "model"
     if not (place / "tokenizer.json").exists():
-        train_tokenizer(documents(options.seed, TOKENIZER_STORIES, options.split, texts)).save_pretrained(place)
+        read = (document.text for document in documents(options.seed, TOKENIZER_STORIES, options.split, texts))
+        train_tokenizer(read).save_pretrained(place)
     tokenizer = AutoTokenizer.from_pretrained(place)
-    found = documents(options.seed, options.stories, options.split, texts, options.asked)
+    found = documents(options.seed, options.stories, options.split, texts)
     tokens = Tokens.of(found, tokenizer)
     tokens.save(options.folder / "tokens.npz")
     held_out = Tokens.of(documents(options.seed, HELD_OUT_STORIES, "held_out", []), tokenizer)

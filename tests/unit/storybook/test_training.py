@@ -38,7 +38,7 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     folder = tmp_path_factory.mktemp("storybook")
-    tokenizer = train_tokenizer(documents(0, 1500, "train", []), vocabulary=1024)
+    tokenizer = train_tokenizer((document.text for document in documents(0, 1500, "train", [])), vocabulary=1024)
     tokens = Tokens.of(documents(0, 2500, "train", []), tokenizer)
     held_out = Tokens.of(documents(0, 20, "held_out", []), tokenizer)
     settings = model_training.Settings(steps=STEPS, batch=2048, every=STEPS // 2)

@@ -1,0 +1,50 @@
+import type { AnyModel, AnyWidget } from "@anywidget/types";
+import { type ComponentType, render } from "preact";
+import { useLayoutEffect, useReducer } from "preact/hooks";
+import { Mismatch } from "../parts/notices";
+import { withSignal } from "./lifecycle";
+import { watch } from "./model";
+import { PROTOCOL } from "./protocol";
+
+export interface ViewProps<State extends object, Shared> {
+  model: AnyModel<State>;
+  /** What all views of the model share. */
+  shared: Shared;
+  /** Aborts when the view goes. */
+  signal: AbortSignal;
+}
+
+/** A module as anywidget wants it: `share` makes, once a model, what its views have in common. */
+export function widget<State extends { _protocol: number }, Shared>(
+  View: ComponentType<ViewProps<State, Shared>>,
+  share: (model: AnyModel<State>, signal: AbortSignal) => Shared,
+): () => AnyWidget<State> {
+  return () => {
+    let shared: Shared;
+    return {
+      initialize: withSignal(({ model, signal }) => {
+        shared = share(model, signal);
+      }),
+      render: withSignal(({ model, el, signal }) => {
+        const matches = model.get("_protocol") === PROTOCOL;
+        render(matches ? <View {...{ model, shared, signal }} /> : <Mismatch />, el);
+        signal.addEventListener("abort", () => render(null, el));
+      }),
+    };
+  };
+}
+
+/** Draws a view again whenever one of these traits changes, or what the views share tells so. */
+export function useTraits<State extends object>(
+  model: AnyModel<State>,
+  names: readonly (keyof State & string)[],
+  signal: AbortSignal,
+  subscribe?: (listener: () => void) => () => void,
+): void {
+  const [, redraw] = useReducer((n: number, _: undefined) => n + 1, 0);
+  useLayoutEffect(() => {
+    const again = () => redraw(undefined);
+    for (const name of names) watch(model, name, signal, again);
+    if (subscribe) signal.addEventListener("abort", subscribe(again));
+  }, []);
+}

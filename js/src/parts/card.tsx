@@ -1,0 +1,44 @@
+import type { ComponentChildren } from "preact";
+
+/** The item that the pointer or the keyboard is on, and where it stands in the widget. */
+export interface Pointed {
+  index: number;
+  left: number;
+  top: number;
+  bottom: number;
+  room: number;
+}
+
+interface Props {
+  id: string;
+  at: Pointed;
+  children: ComponentChildren;
+}
+
+const WIDTH = 220;
+
+export function pointedAt(root: HTMLElement, element: Element, index: number): Pointed {
+  const frame = root.getBoundingClientRect();
+  const box = element.getBoundingClientRect();
+  return {
+    index,
+    left: box.left - frame.left,
+    top: box.top - frame.top,
+    bottom: box.bottom - frame.top,
+    room: frame.width,
+  };
+}
+
+/** A card that floats beside what it speaks of. */
+export function Card({ id, at, children }: Props) {
+  const left = `${Math.max(0, Math.min(at.left, at.room - WIDTH))}px`;
+  const above = at.top > 120;
+  const place = above
+    ? { left, top: `${at.top - 6}px`, transform: "translateY(-100%)" }
+    : { left, top: `${at.bottom + 6}px` };
+  return (
+    <div class="sk-card" id={id} role="tooltip" style={{ width: `${WIDTH}px`, ...place }}>
+      {children}
+    </div>
+  );
+}

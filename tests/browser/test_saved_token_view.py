@@ -1,0 +1,109 @@
+"""A saved `TokenView`, by real keys and a real mouse, without a kernel or a network."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+import torch
+from axe import check
+from playwright.sync_api import Locator, expect
+
+import steerkit as sk
+import steerkit_widgets as skw
+from steerkit.dictionaries.codes import Codes
+from steerkit_widgets._base import Widget
+
+pytestmark = pytest.mark.browser
+TEXT = "It rained all day. <img src=x onerror=alert(1)>\n\nShe opened her umbrella and ran home."
+
+
+@pytest.fixture(scope="module")
+def reading(storybook_model: sk.Model, features: sk.Dictionary) -> sk.Reading:
+    return storybook_model.read(TEXT, features)
+
+
+def test_walk_click_select_and_pin(saved: Callable[[Widget], Locator], reading: sk.Reading) -> None:
+    root = saved(skw.TokenView(reading))
+    tokens = root.get_by_role("listitem")
+    assert "".join(tokens.all_text_contents()) == "".join(reading.tokens)
+    assert root.page.evaluate("document.images.length") == 0
+
+    place = reading.tokens.index(" umbrella") if " umbrella" in reading.tokens else 1
+    tokens.nth(place).click()
+    found = root.get_by_role("region", name="What fires")
+    expect(found.get_by_role("heading")).to_contain_text(f"token {place + 1}")
+    expect(found.get_by_role("row")).not_to_have_count(0)
+    pin = found.get_by_role("button", name=re.compile("Colour by")).first
+    pin.click()
+    expect(pin).to_have_attribute("aria-pressed", "true")
+    legend = root.get_by_role("group", name="Coloured by")
+    expect(legend).to_contain_text("max")
+
+    tokens.nth(2).click()
+    tokens.nth(2).press("Shift+ArrowRight")
+    tokens.nth(3).press("Shift+ArrowRight")
+    expect(found.get_by_role("heading")).to_contain_text("over tokens 3 to 5")
+    expect(tokens.nth(4)).to_be_focused()
+    card = root.get_by_role("tooltip")
+    expect(card).to_contain_text("token 5")
+    assert tokens.nth(4).get_attribute("aria-describedby") == card.get_attribute("id")
+    legend.get_by_role("button", name="Unpin").click()
+    expect(legend).to_contain_text("the strongest feature at each token")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe(saved: Callable[[Widget], Locator], reading: sk.Reading, features: sk.Dictionary, scheme: str) -> None:
+    top = [features[int(index)] for index in reading.top(3)["feature"]]
+    for selected in ([], top[:1], top):
+        view = skw.TokenView(reading, selected=selected)
+        view.set_state({"_span": [2, 6]})
+        root = saved(view)
+        root.page.emulate_media(color_scheme=scheme)
+        root.page.reload()
+        root.wait_for()
+        expect(root).to_have_attribute("data-sk-theme", scheme)
+        check(root)
+
+
+def test_eight_thousand_tokens_change_colour_within_a_frame(
+    saved: Callable[[Widget], Locator], reading: sk.Reading, features: sk.Dictionary
+) -> None:
+    many = 8_000 // len(reading.tokens) + 1
+    prompt = sk.Prompt(*(getattr(reading.prompt, f.name) * many for f in dataclasses.fields(reading.prompt)))
+    codes = reading.codes[0][1]
+    repeated = Codes(
+        shape=(len(prompt), features.n_features),
+        starts=torch.cat([torch.zeros(1, dtype=torch.long), codes.starts.diff().repeat(many).cumsum(0)]),
+        features=codes.features.repeat(many),
+        values=codes.values.repeat(many),
+    )
+    long = dataclasses.replace(
+        reading, prompt=prompt, codes=((features, repeated),), coefficients=torch.zeros(len(prompt), 0)
+    )
+    view = skw.TokenView(long)
+    view.set_state({"_span": [3, 3]})
+    root = saved(view)
+    assert root.get_by_role("listitem").count() >= 8_000
+    # The main thread's own time, so that other work on the machine does not count.
+    devtools = root.page.context.new_cdp_session(root.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def milliseconds() -> float:
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return next(1000 * metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    times = []
+    for pin in root.get_by_role("button", name=re.compile("Colour by")).all()[:6]:
+        began = milliseconds()
+        pin.evaluate("""async pin => {
+          pin.click();
+          await new Promise(requestAnimationFrame);
+          // Behind the frame: its style, layout and paint are done.
+          const { port1, port2 } = new MessageChannel();
+          await new Promise(done => { port1.onmessage = done; port2.postMessage(0); });
+        }""")
+        times.append(milliseconds() - began)
+        pin.click()
+    assert median(times) <= 50, times
