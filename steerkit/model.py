@@ -371,8 +371,6 @@ class Model:
             EngineError: The model runs remotely.
         """
         self._runner.refuse_remote("Learning by gradient")
-        for text in texts:
-            self._runner.fitting(text.prompt)
         return self._runner.nats(texts, Site.parse(site), change)
 
     def effects(
@@ -408,6 +406,22 @@ class Model:
                 steered, plain = scores["logprobs"][2 * row : 2 * row + 2, -scored[i] :]
                 gains[i], divergences[i] = (steered - plain).mean(), scores["kl"][row, -scored[i] :].mean()
         return gains, divergences
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: str | Site, change: Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities in nats of the token after each text with an activation changed, on the CPU.
+
+        Args:
+            texts: The texts, as `encode_all` gives them.
+            site: As for `nats`, like the rest.
+            change: From the activation and the mask of plain tokens to what takes the activation's place.
+
+        Raises:
+            SteerkitError: As for `nats`.
+        """
+        self._runner.refuse_remote("Changing an activation by a function")
+        return self._runner.next_logprobs(texts, Site.parse(site), change)
 
     def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
         """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.
