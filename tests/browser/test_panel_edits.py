@@ -48,7 +48,7 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
     search.fill("rain 3")
     expect(root.get_by_role("option", name=label, exact=True)).to_be_visible()
     search.press("Enter")
-    expect(root.get_by_role("option")).to_have_count(0)
+    expect(root.get_by_role("listbox", name="Features found")).to_have_count(0)
     slider = root.get_by_role("slider", name=label)
     slider.press("PageUp")
     panel.finish()

@@ -267,6 +267,7 @@ class SteeringPanel(AskedWidget):
         text = Record(arguments, "a recipe").take("text", str)
         recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
         self._ask(**exchange.changes_of(recipe), edits=rows(map(self._known.write, recipe.plan)))
+        self.start()
         return Answer(recipe.describe())
 
     def _answer(self, content: Any) -> None:
