@@ -18,6 +18,10 @@ interface Props {
 /** A field that keeps what is being typed, whatever is redrawn meanwhile, until Enter or until it is left. */
 export function DraftInput({ value, onCommit, ...rest }: Props) {
   const [draft, setDraft] = useState<string | null>(null);
+  const commit = (field: HTMLInputElement) => {
+    if (draft !== null) onCommit(field);
+    setDraft(null);
+  };
   return (
     <input
       {...OWN_KEYS}
@@ -25,11 +29,12 @@ export function DraftInput({ value, onCommit, ...rest }: Props) {
       {...(rest as { type: "number" })}
       value={draft ?? value}
       onInput={(event) => setDraft(event.currentTarget.value)}
-      onChange={(event) => {
-        onCommit(event.currentTarget);
-        setDraft(null);
+      onChange={(event) => commit(event.currentTarget)}
+      onKeyDown={(event) => {
+        // Hosts that handle Enter themselves keep the browser from telling of a change.
+        if (event.key === "Enter") commit(event.currentTarget);
+        else if (event.key === "Escape") setDraft(null);
       }}
-      onKeyDown={(event) => event.key === "Escape" && setDraft(null)}
     />
   );
 }
