@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from steerkit.align import Alignment, References
     from steerkit.alternatives import Alternatives
     from steerkit.conditions import Condition
+    from steerkit.contrasts import Contrast, contrast
     from steerkit.controls import random_control
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
-    from steerkit.vectors import Vector
+    from steerkit.vectors.vector import Vector
     from steerkit.where import Where
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
@@ -44,6 +45,7 @@ _HOMES = {
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
     "Condition": "conditions",
+    "Contrast": "contrasts",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
@@ -63,8 +65,9 @@ _HOMES = {
     "Stream": "streams",
     "Sweep": "runs",
     "Token": "streams",
-    "Vector": "vectors",
+    "Vector": "vectors.vector",
     "Where": "where",
+    "contrast": "contrasts",
     "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
@@ -81,6 +84,7 @@ __all__ = [
     "Codes",
     "Comparison",
     "Condition",
+    "Contrast",
     "Dictionary",
     "Edit",
     "Feature",
@@ -103,6 +107,7 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "contrast",
     "embeddings",
     "errors",
     "grid",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from steerkit.vectors import Vector
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     from steerkit.edits import Edit

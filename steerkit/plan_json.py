@@ -8,7 +8,8 @@ Version 1 of the format is an object with these fields:
     edits             a list of {target, operator} and what is not as `Edit` has it by default: strength, unit, low,
                       enabled, direct, where, when, other; for the unit `max` also maximum, the feature's at that time
     actions           a list of {action: "stop_text", when}
-    vectors           a list of {label, directions}; directions by site, each base64 of little-endian float32
+    vectors           a list of {label, directions} with {offsets, provenance} where they have them; directions by
+                      site, each base64 of little-endian float32; offsets by site
     dictionaries      a list of {name, revision, hints}, which `load_dictionary` needs, and
                       {checksum, model, site_in, site_out}, which it has to give
 

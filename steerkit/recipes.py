@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from steerkit.records import Record, checked
 from steerkit.runs import Run, Settings
 from steerkit.script import script
 from steerkit.tokens import Prompt, PromptLike
+from steerkit.whole_file import written_whole
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
@@ -130,15 +130,11 @@ class Recipe:
         Raises:
             PlanError: The file cannot be written.
         """
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            part.write_text(self.to_json(), encoding="utf-8")
-            os.replace(part, path)
+            with written_whole(path) as part:
+                part.write_text(self.to_json(), encoding="utf-8")
         except OSError as error:
             raise PlanError(f"The recipe cannot be saved as '{path}': {error.strerror}. Give another path.") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, dictionaries: Iterable[Dictionary] = ()) -> Recipe:

@@ -23,7 +23,9 @@ from steerkit.dictionaries.reweighing import Reweighing
 from steerkit.dictionaries.source import Hints
 from steerkit.errors import PlanError, SteerkitError
 from steerkit.records import Record, checked
-from steerkit.vectors import Vector
+from steerkit.sites import Site
+from steerkit.vectors.content import Content
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -77,7 +79,7 @@ class TargetWriter:
         return {
             "dictionaries": [_named(dictionary) for dictionary in self.dictionaries],
             "vectors": [
-                {"label": vector.label, "directions": {str(site): _encoded(vector[site]) for site in vector}}
+                {**vector.content.annotations(), "directions": {str(site): _encoded(vector[site]) for site in vector}}
                 for vector in self.vectors
             ],
         }
@@ -162,9 +164,9 @@ def _encoded(direction: Float[Tensor, " width"]) -> str:
 
 
 def _vector(record: Record) -> Vector:
-    label, coded = record.take("label", str), record.take("directions", dict)
-    record.done()
-    return Vector({site: _decoded(f"The direction of {label!r} at '{site}'", coded[site]) for site in coded}, label)
+    coded = record.take("directions", dict)
+    directions = {Site.parse(site): _decoded(f"'{site}' of {record.place}", coded[site]) for site in coded}
+    return Vector(*Content.annotated(directions, record))
 
 
 def _decoded(place: str, text: object) -> Float[Tensor, " width"]:

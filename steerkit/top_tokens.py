@@ -51,15 +51,8 @@ def logit_effects(
     Raises:
         ModelError: What stands between the stream and the logits is not known.
     """
-    unembedding = module.get_output_embeddings()
-    if family.ending is None or unembedding is None:
-        raise ModelError(
-            f"Models of the type '{module.config.model_type}' are steered, but their final norm is not known, "
-            "so a direction has no known effect on the logits."
-        )
+    unembedding, norm, projection = _ending(module, family)
     u = direction.to(unembedding.weight.device, torch.float32)
-    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
-    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
     with torch.inference_mode():
         if isinstance(norm, torch.nn.LayerNorm):
             u = u - u.mean()
@@ -68,6 +61,42 @@ def logit_effects(
         if projection is not None:
             u = projection.weight.float().to(u.device) @ u
         return (unembedding.weight.float() @ u).cpu().clone()
+
+
+def token_direction(module: torch.nn.Module, family: Family, token: int) -> Float[Tensor, " d_model"]:
+    """The direction whose product with any other is that one's effect on a token's logit; see `logit_effects`.
+
+    `γ ⊙ W_U[token]`, and for a LayerNorm this less its mean over dimensions: the adjoint of what `logit_effects` does.
+    One product with a decoder then ranks all its features by how much they promote the token.
+
+    Raises:
+        ModelError: What stands between the stream and the logits is not known.
+    """
+    unembedding, norm, projection = _ending(module, family)
+    with torch.inference_mode():
+        w = unembedding.weight[token].float()
+        if projection is not None:
+            w = w @ projection.weight.float().to(w.device)
+        if norm is not None:
+            w = w * (norm.weight.float() + family.gain_offset).to(w.device)
+        if isinstance(norm, torch.nn.LayerNorm):
+            w = w - w.mean()
+        return w.cpu().clone()
+
+
+def _ending(
+    module: torch.nn.Module, family: Family
+) -> tuple[torch.nn.Module, torch.nn.Module | None, torch.nn.Module | None]:
+    """What stands between the residual stream and the logits: unembedding, final norm, projection."""
+    unembedding = module.get_output_embeddings()
+    if family.ending is None or unembedding is None:
+        raise ModelError(
+            f"Models of the type '{module.config.model_type}' are steered, but their final norm is not known, "
+            "so a direction has no known effect on the logits."
+        )
+    norm = None if family.ending.norm is None else attrgetter(family.ending.norm)(module)
+    projection = None if family.ending.projection is None else attrgetter(family.ending.projection)(module)
+    return unembedding, norm, projection
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from steerkit.dictionaries.neuronpedia import part_of, read_maxima
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
 from steerkit.dictionaries.self_test import SelfTest, self_test
-from steerkit.errors import DictionaryError, FeatureError, VectorError
+from steerkit.errors import DictionaryError, FeatureError, PromptError, SiteError, VectorError
+from steerkit.sites import ADDED_TO_STREAM
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -372,6 +373,28 @@ class Dictionary:
         cosines = rows @ rows[index]
         cosines[index] = -torch.inf
         return [Feature(self, i) for i in cosines.topk(min(limit, self.n_features - 1)).indices.tolist()]
+
+    def promoting(self, token: str, model: Model, limit: int = 10) -> list[tuple[Feature, float]]:
+        """The features that raise a token's logit most by themselves, and by how much; the most first.
+
+        The effect is that of one decoder row on the first token of the text, past all later layers; see
+        `steerkit.top_tokens.logit_effects`.
+
+        Raises:
+            SteerkitError: The text has no token, or its effects are not known for this model or this site.
+        """
+        if self.writes_at().kind not in ADDED_TO_STREAM:
+            raise SiteError(
+                f"{self.name} is written at '{self.writes_at()}', from where it reaches the residual stream through "
+                f"other weights only. Tokens are known for the kinds {', '.join(ADDED_TO_STREAM)}."
+            )
+        ids = model.tokenizer(token, add_special_tokens=False)["input_ids"] if token else []
+        if not ids:
+            raise PromptError(f"{token!r} has no token. Give a word, such as ' rain'.")
+        effects = self._decoder() @ model.token_direction(ids[0])
+        best = effects.topk(min(limit, self.n_features))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(Feature(self, index), effect) for index, effect in pairs]
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"

@@ -103,6 +103,18 @@ class Labels:
                 found[feature].append(Label(text, source, score))
         return found
 
+    def bests(self) -> dict[int, Label]:
+        """The label of every feature that has one, as `best` gives it."""
+        found: dict[int, Label] = {}
+        with self._store.lock:
+            for table in TABLES:
+                rows = self._store.execute(
+                    f"SELECT feature, text, source, score FROM {table} ORDER BY score IS NULL, score DESC, {ARRIVAL}"
+                )
+                for feature, *label in rows:
+                    found.setdefault(feature, Label(*label))
+        return found
+
     def set(self, index: int, text: str | None) -> None:
         """Write the user's label of a feature; None or an empty text takes it away again.
 

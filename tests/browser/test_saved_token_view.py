@@ -86,23 +86,24 @@ def test_eight_thousand_tokens_change_colour_within_a_frame(
     view.set_state({"_span": [3, 3]})
     root = saved(view)
     assert root.get_by_role("listitem").count() >= 8_000
-    times = root.evaluate(
-        """async root => {
-          const times = [];
-          const pins = [...root.querySelectorAll('[aria-label^="Colour by"]')].slice(0, 6);
-          for (const pin of pins) {
-            const began = performance.now();
-            pin.click();
-            await new Promise(requestAnimationFrame);
-            // Behind the frame: its style, layout and paint are done.
-            const { port1, port2 } = new MessageChannel();
-            await new Promise(done => { port1.onmessage = done; port2.postMessage(0); });
-            times.push(performance.now() - began);
-            pin.click();
-            await new Promise(done => setTimeout(done, 100));
-          }
-          return times;
-        }"""
-    )
-    print("milliseconds:", [round(time) for time in times])
-    assert median(times) <= 50
+    # The main thread's own time, so that other work on the machine does not count.
+    devtools = root.page.context.new_cdp_session(root.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def milliseconds() -> float:
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return next(1000 * metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    times = []
+    for pin in root.get_by_role("button", name=re.compile("Colour by")).all()[:6]:
+        began = milliseconds()
+        pin.evaluate("""async pin => {
+          pin.click();
+          await new Promise(requestAnimationFrame);
+          // Behind the frame: its style, layout and paint are done.
+          const { port1, port2 } = new MessageChannel();
+          await new Promise(done => { port1.onmessage = done; port2.postMessage(0); });
+        }""")
+        times.append(milliseconds() - began)
+        pin.click()
+    assert median(times) <= 50, times

@@ -47,6 +47,10 @@ def test_effects_are_the_derivative_of_the_logits_with_the_denominator_held(name
     found = model.logit_effects(u.float())
     torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-4)
     assert found.std() > 0.01
+    for token in (0, 3):
+        assert (model.token_direction(token) @ u.float()).item() == pytest.approx(
+            found[token].item(), rel=1e-3, abs=1e-4
+        )
 
 
 def test_the_tokens_raised_and_lowered_most(tinystories):

@@ -1,6 +1,8 @@
 """Notebook widgets for steerkit: read and steer a language model with the hand."""
 
+from steerkit_widgets.feature_card import FeatureCard
+from steerkit_widgets.feature_picker import FeaturePicker
 from steerkit_widgets.steering_panel import SteeringPanel
 from steerkit_widgets.token_view import TokenView
 
-__all__ = ["SteeringPanel", "TokenView"]
+__all__ = ["FeatureCard", "FeaturePicker", "SteeringPanel", "TokenView"]

@@ -21,6 +21,10 @@ class Answer(NamedTuple):
     buffers: Sequence[bytes] = ()
 
 
+class QuestionError(ValueError):
+    """What a page asks is of another form than the widget knows."""
+
+
 class AskedWidget(Widget):
     """A widget that answers questions of its page on a thread of its own; the newest question counts."""
 
@@ -53,6 +57,8 @@ class AskedWidget(Widget):
     def _reply(self, rid: str, answer: Callable[[dict[str, Any]], Answer], arguments: dict[str, Any]) -> None:
         try:
             result, buffers = answer(arguments)
+        except QuestionError as error:
+            self._refuse(rid, type(error).__name__, f"The page asked with {error}", "Reload the page.")
         except SteerkitError as error:
             self._refuse(rid, type(error).__name__, str(error), "")
         except Exception as error:

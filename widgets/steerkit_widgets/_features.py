@@ -18,8 +18,11 @@ def described(dictionary: Dictionary, indices: Sequence[int]) -> dict[str, Any]:
 
     A label that there is not is an empty line; a number that is not known is NaN.
     """
-    found = dictionary.labels.get(indices)
-    labels = [found[index][0] if found[index] else None for index in indices]
+    everywhere = len(indices) == dictionary.n_features  # then all labels at once are quicker
+    found = (
+        dictionary.labels.bests() if everywhere else {i: x[0] for i, x in dictionary.labels.get(indices).items() if x}
+    )
+    labels = [found.get(index) for index in indices]
     chosen = torch.tensor(indices, dtype=torch.long)
     calibration = dictionary.calibration
     maxima = dictionary.published_maxima if calibration is None else calibration.maximum

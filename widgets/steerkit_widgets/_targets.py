@@ -15,7 +15,7 @@ from steerkit.plan_json import EditReader, EditWriter
 from steerkit.records import Record
 from steerkit.target_json import TargetReader, TargetWriter
 from steerkit.units import UNITS, factor
-from steerkit.vectors import Vector
+from steerkit.vectors.vector import Vector
 from steerkit_widgets._document import PLACE, Row
 
 if TYPE_CHECKING:

@@ -95,9 +95,12 @@ export class Source extends Features {
     const before = this.known.get(column);
     if (before) return before;
     const found = new Float32Array(this.nTokens);
-    this.each(0, this.nTokens - 1, (token, at, value) => {
-      if (at === column) found[token] = value;
-    });
+    for (let token = 0; token < this.nTokens; token++) {
+      const end = this.starts[token + 1]!;
+      for (let k = this.starts[token]!; k < end; k++) {
+        if (this.columns[k] === column) found[token] = this.values[k]!;
+      }
+    }
     this.known.set(column, found);
     return found;
   }

@@ -23,6 +23,9 @@ interface Listener {
 /** Shades of a tint: few, so that thousands of tokens share their styles. */
 const SHADES = 24;
 const LANES = ["a", "b", "c"];
+/** Tokens of a passage: a few lines at least, and about a screen at most. */
+const SHORTEST = 80;
+const LONGEST = 400;
 
 /**
  * A text of thousands of tokens, in plain nodes. Arrow keys walk along it, with Shift they extend
@@ -57,7 +60,13 @@ export function readingStrip(
     return item;
   });
   root.role = "list";
-  root.append(...items);
+  const passages = cut(tokens).map(([first, end]) => {
+    const element = document.createElement("div");
+    element.role = "none";
+    element.append(...items.slice(first, end));
+    return { element, first, end };
+  });
+  root.append(...passages.map(({ element }) => element));
   const painted: string[] = [];
   let lanes: Lane[] = [];
   let current = 0;
@@ -136,16 +145,15 @@ export function readingStrip(
   const paintSeen = () => {
     const frame = (root.closest(".sk-strips") ?? root).getBoundingClientRect();
     const margin = frame.height / 2;
-    const first = lowest(
-      items,
-      (item) => item.getBoundingClientRect().bottom >= frame.top - margin,
-    );
-    const end = lowest(items, (item) => item.getBoundingClientRect().top > frame.bottom + margin);
-    for (let index = first; index < end; index++) {
-      const style = look(index);
-      if (style === (painted[index] ?? "")) continue;
-      painted[index] = style;
-      words[index]!.setAttribute("style", style);
+    for (const { element, first, end } of passages) {
+      const { top, bottom } = element.getBoundingClientRect();
+      if (bottom < frame.top - margin || top > frame.bottom + margin) continue;
+      for (let index = first; index < end; index++) {
+        const style = look(index);
+        if (style === (painted[index] ?? "")) continue;
+        painted[index] = style;
+        words[index]!.setAttribute("style", style);
+      }
     }
   };
   const on = { signal };
@@ -187,13 +195,21 @@ export function readingStrip(
   };
 }
 
-/** The first place from which on `test` holds; it must go on holding once it does. */
-function lowest<T>(items: T[], test: (item: T) => boolean): number {
-  let [low, high] = [0, items.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (test(items[middle]!)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
+/**
+ * Passages of a text, from a first token to the one before an end: out of sight, the browser skips them whole.
+ *
+ * A passage ends with a line where it can, so that it looks like the text that it is.
+ */
+function cut(tokens: string[]): [first: number, end: number][] {
+  const passages: [number, number][] = [];
+  let first = 0;
+  tokens.forEach((token, index) => {
+    const n = index + 1 - first;
+    const last = index + 1 === tokens.length;
+    if (last || n >= LONGEST || (n >= SHORTEST && token.endsWith("\n"))) {
+      passages.push([first, index + 1]);
+      first = index + 1;
+    }
+  });
+  return passages;
 }

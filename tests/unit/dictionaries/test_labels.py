@@ -476,3 +476,11 @@ def test_search_by_meaning_without_a_model(monkeypatch, weather):
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     with pytest.raises(ModelError, match=r"sentence-transformers is not installed. Install steerkit-lab\[meaning\]"):
         weather.search("rain", by_meaning=True)
+
+
+def test_the_label_of_every_feature_at_once() -> None:
+    labels = Labels()
+    labels.add([(3, Label("a", "x", 0.2)), (3, Label("b", "y", 0.9)), (5, Label("c", "x"))])
+    labels.add({3: "later", 9: "d"}, source="z")
+    labels.set(5, "mine")
+    assert labels.bests() == {index: labels.best(index) for index in (3, 5, 9)}

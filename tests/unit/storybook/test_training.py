@@ -10,7 +10,8 @@ import torch
 
 import steerkit as sk
 from steerkit import storybook
-from steerkit.storybook.measures import auroc, read_stories
+from steerkit.ranks import auroc
+from steerkit.storybook.measures import read_stories
 from steerkit.storybook.train import dictionary as dictionary_training
 from steerkit.storybook.train import labels
 from steerkit.storybook.train import model as model_training
@@ -37,7 +38,7 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     folder = tmp_path_factory.mktemp("storybook")
-    tokenizer = train_tokenizer(documents(0, 1500, "train", []), vocabulary=1024)
+    tokenizer = train_tokenizer((document.text for document in documents(0, 1500, "train", [])), vocabulary=1024)
     tokens = Tokens.of(documents(0, 2500, "train", []), tokenizer)
     held_out = Tokens.of(documents(0, 20, "held_out", []), tokenizer)
     settings = model_training.Settings(steps=STEPS, batch=2048, every=STEPS // 2)

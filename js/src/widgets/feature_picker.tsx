@@ -1,0 +1,269 @@
+import type { AnyModel } from "@anywidget/types";
+import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { numbers } from "../host/arrays";
+import { ALL, choose, type Filter, type Order } from "../host/choice";
+import { type PackedFamilies, type PackedPicker, PickerFeatures } from "../host/picker_features";
+import { Question } from "../host/question";
+import { followTheme } from "../host/theme";
+import { useTraits, type ViewProps, widget } from "../host/widget";
+import { OWN_KEYS } from "../parts/focus";
+import { Alarm } from "../parts/notices";
+import { Filters } from "../parts/picker_filters";
+import { Cells, columnsOf } from "../parts/picker_row";
+import { VirtualRows } from "../parts/virtual_rows";
+import "./feature_picker.css";
+
+interface State {
+  _protocol: number;
+  _about: string;
+  _features: PackedPicker;
+  _families: PackedFamilies;
+  _ways: Way[];
+  _selected: number[];
+}
+
+type Way = "words" | "text" | "token" | "contrast" | "nearest";
+interface Search {
+  by: Way;
+  text: string;
+  against: string;
+  feature: number | null;
+}
+
+interface Shared {
+  features: PickerFeatures;
+  find: Question<Search, object>;
+}
+
+const WAYS: Record<Way, { name: string; hint: string; value: string; title: string }> = {
+  words: {
+    name: "words",
+    hint: "Words in a label, or their beginnings",
+    value: "",
+    title: "",
+  },
+  text: {
+    name: "a text",
+    hint: "Paste a text: what fires in it comes first",
+    value: "in text",
+    title: "Largest activation in the text",
+  },
+  token: {
+    name: "a token",
+    hint: "A word, as “ rain”: features that make it likely come first",
+    value: "effect",
+    title: "Effect of the feature, by itself, on the token's logit",
+  },
+  contrast: {
+    name: "two texts",
+    hint: "What fires in this text …",
+    value: "difference",
+    title: "Mean activation in the first text less that in the second",
+  },
+  nearest: {
+    name: "nearness",
+    hint: "",
+    value: "",
+    title: "",
+  },
+};
+function shared(model: AnyModel<State>, signal: AbortSignal): Shared {
+  return {
+    features: new PickerFeatures(model.get("_features"), model.get("_families")),
+    find: new Question(model as unknown as AnyModel, "find", signal),
+  };
+}
+
+function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
+  const { features, find } = shared;
+  useTraits(model, ["_selected"], signal, (listener) => find.subscribe(listener));
+  const [search, setSearch] = useState<Search>({
+    by: "words",
+    text: "",
+    against: "",
+    feature: null,
+  });
+  const [filter, setFilter] = useState<Filter>(ALL);
+  const [order, setOrder] = useState<Order>("match");
+  const [active, setActive] = useState(0);
+  const root = useRef<HTMLDivElement>(null);
+  const id = useId();
+  useLayoutEffect(() => followTheme(root.current!, signal), []);
+
+  const selected = model.get("_selected");
+  const way = WAYS[search.by];
+  const ask = (change: Partial<Search>) => {
+    const next = { ...search, ...change };
+    setSearch(next);
+    setActive(0);
+    if (isEmpty(next)) find.clear();
+    else find.ask(next);
+  };
+  // Without a kernel the labels can be searched all the same, though less well.
+  const alone = find.notice !== "" && search.by === "words";
+  const found = useMemo(() => {
+    if (isEmpty(search)) return null;
+    if (alone) return { indices: features.withWords(search.text), values: null };
+    if (!find.answered) return null;
+    const [indices, values] = find.answered.buffers as [DataView, DataView];
+    return {
+      indices: numbers({ dtype: "uint32", data: indices }, "uint32"),
+      values: numbers({ dtype: "float32", data: values }, "float32"),
+    };
+  }, [find.answered, alone, isEmpty(search), alone && search.text]);
+  const answer = WAYS[find.answered?.args.by ?? search.by];
+  const values = useMemo(() => {
+    const { indices, values } = found ?? {};
+    return values && way.value
+      ? new Map(Array.from(indices!, (index, k) => [index, values[k]!]))
+      : null;
+  }, [found, way]);
+  const listed = useMemo(
+    () => choose(features, found?.indices ?? null, filter, order),
+    [found, filter, order],
+  );
+  const chosen = new Set(selected);
+  const columns = columnsOf(features, values !== null && answer.value !== "" ? answer : null);
+  const toggle = (index: number) => {
+    const next = chosen.has(index) ? selected.filter((one) => one !== index) : [...selected, index];
+    model.set("_selected", next);
+    model.save_changes();
+  };
+  return (
+    <div class="sk-root sk-feature-picker" ref={root}>
+      <div class="sk-bar">
+        <label class="sk-field">
+          Search by
+          <select
+            {...OWN_KEYS}
+            value={search.by}
+            onChange={(event) =>
+              ask({ by: event.currentTarget.value as Way, feature: selected.at(-1) ?? null })
+            }
+          >
+            {model.get("_ways").map((by) => (
+              <option key={by} value={by}>
+                {WAYS[by].name}
+              </option>
+            ))}
+          </select>
+        </label>
+        {search.by === "nearest" ? (
+          <span class="sk-grow">
+            {search.feature === null
+              ? "Choose a feature first, then search by nearness again."
+              : `Nearest to ${features.name(search.feature)}`}
+          </span>
+        ) : (
+          <input
+            {...OWN_KEYS}
+            class="sk-grow"
+            type="search"
+            aria-label="Search features"
+            placeholder={way.hint}
+            autocomplete="off"
+            spellcheck={false}
+            value={search.text}
+            onInput={(event) => ask({ text: event.currentTarget.value })}
+            onKeyDown={(event) => {
+              if (event.key !== "ArrowDown") return;
+              event.preventDefault();
+              root.current!.querySelector<HTMLElement>("[role=listbox]")!.focus();
+            }}
+          />
+        )}
+        {search.by === "contrast" && (
+          <input
+            {...OWN_KEYS}
+            class="sk-grow"
+            type="search"
+            aria-label="and not in this text"
+            placeholder="… and not in this one"
+            value={search.against}
+            onInput={(event) => ask({ against: event.currentTarget.value })}
+          />
+        )}
+      </div>
+      <Filters {...{ features, filter, order }} onFilter={setFilter} onOrder={setOrder} />
+      <div
+        class="sk-list"
+        style={{ "--columns": `64px minmax(0, 1fr) ${"64px ".repeat(columns.length)}` }}
+      >
+        <div class="sk-columns" aria-hidden="true">
+          <span>feature</span>
+          <span>label</span>
+          {columns.map(({ name, title }) => (
+            <span key={name} title={title}>
+              {name}
+            </span>
+          ))}
+        </div>
+        {listed.length === 0 ? (
+          <p class="sk-dim">
+            {found?.indices.length
+              ? "What was found does not pass the filters: loosen them."
+              : "Nothing was found. Try fewer or other words, the beginning of one, or another way to search."}
+          </p>
+        ) : (
+          <VirtualRows
+            name="Features"
+            id={id}
+            count={listed.length}
+            active={Math.min(active, listed.length - 1)}
+            onActive={setActive}
+            chosen={(row) => chosen.has(listed[row]!)}
+            onChoose={(row) => toggle(listed[row]!)}
+            title={(row) => features.name(listed[row]!)}
+            row={(row) => (
+              <Cells
+                {...{ features, columns, values }}
+                index={listed[row]!}
+                chosen={chosen.has(listed[row]!)}
+              />
+            )}
+          />
+        )}
+      </div>
+      {find.failure && <Alarm {...find.failure} />}
+      <div class="sk-chosen" role="group" aria-label="Chosen features">
+        {selected.map((index) => (
+          <span class="sk-chip" key={index}>
+            <span class="sk-label" title={features.evidence(index)}>
+              {features.name(index)}
+            </span>
+            <button
+              {...OWN_KEYS}
+              type="button"
+              class="sk-plain"
+              aria-label={`Take out ${features.name(index)}`}
+              title="Take out"
+              onClick={() => toggle(index)}
+            >
+              ×
+            </button>
+          </span>
+        ))}
+      </div>
+      <div class="sk-foot">
+        <span role="status">
+          {find.notice && !alone
+            ? find.notice
+            : `${count(listed.length)} of ${count(features.indices.length)}${alone ? ": labels with these words (no kernel answers)" : ""}`}
+        </span>
+        <span>{model.get("_about")}</span>
+      </div>
+    </div>
+  );
+}
+
+/** Nothing to look for yet. */
+function isEmpty({ by, text, against, feature }: Search): boolean {
+  if (by === "nearest") return feature === null;
+  return text.trim() === "" || (by === "contrast" && against.trim() === "");
+}
+
+function count(n: number): string {
+  return n.toLocaleString("en");
+}
+
+export default widget(FeaturePicker, shared);
