@@ -2,7 +2,8 @@
 
 from steerkit_widgets.feature_card import FeatureCard
 from steerkit_widgets.feature_picker import FeaturePicker
+from steerkit_widgets.link import link
 from steerkit_widgets.steering_panel import SteeringPanel
 from steerkit_widgets.token_view import TokenView
 
-__all__ = ["FeatureCard", "FeaturePicker", "SteeringPanel", "TokenView"]
+__all__ = ["FeatureCard", "FeaturePicker", "SteeringPanel", "TokenView", "link"]

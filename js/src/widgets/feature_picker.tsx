@@ -9,7 +9,7 @@ import { useTraits, type ViewProps, widget } from "../host/widget";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
 import { Filters } from "../parts/picker_filters";
-import { Cells, columnsOf } from "../parts/picker_row";
+import { Cells, columnsOf, described } from "../parts/picker_row";
 import { VirtualRows } from "../parts/virtual_rows";
 import "./feature_picker.css";
 
@@ -123,7 +123,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     [found, filter, order],
   );
   const chosen = new Set(selected);
-  const columns = columnsOf(features, values !== null && answer.value !== "" ? answer : null);
+  const columns = useMemo(() => columnsOf(features, values && answer), [values]);
   const toggle = (index: number) => {
     const next = chosen.has(index) ? selected.filter((one) => one !== index) : [...selected, index];
     model.set("_selected", next);
@@ -213,7 +213,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             onActive={setActive}
             chosen={(row) => chosen.has(listed[row]!)}
             onChoose={(row) => toggle(listed[row]!)}
-            title={(row) => features.name(listed[row]!)}
+            description={(row) => described(columns, values, listed[row]!)}
             row={(row) => (
               <Cells
                 {...{ features, columns, values }}
