@@ -19,6 +19,7 @@ const options = {
   bundle: true,
   minify: true,
   format: "esm",
+  charset: "utf8",
   target: "es2022",
   jsx: "automatic",
   jsxImportSource: "preact",

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
     from steerkit.align import Alignment, References
+    from steerkit.alternatives import Alternatives
     from steerkit.conditions import Condition
+    from steerkit.contrasts import Contrast, contrast
+    from steerkit.controls import random_control
     from steerkit.dictionaries import catalog
     from steerkit.dictionaries.calibration import Calibration
     from steerkit.dictionaries.codes import Codes
@@ -30,17 +33,19 @@ if TYPE_CHECKING:
     from steerkit.sites import Site
     from steerkit.streams import Step, Stream, Token
     from steerkit.tokens import Prompt
-    from steerkit.vectors import Vector
+    from steerkit.vectors.vector import Vector
     from steerkit.where import Where
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
     "Alignment": "align",
+    "Alternatives": "alternatives",
     "Call": "actions",
     "Calibration": "dictionaries.calibration",
     "Codes": "dictionaries.codes",
     "Comparison": "runs",
     "Condition": "conditions",
+    "Contrast": "contrasts",
     "Dictionary": "dictionaries.dictionary",
     "Edit": "edits",
     "Feature": "dictionaries.feature",
@@ -60,22 +65,26 @@ _HOMES = {
     "Stream": "streams",
     "Sweep": "runs",
     "Token": "streams",
-    "Vector": "vectors",
+    "Vector": "vectors.vector",
     "Where": "where",
+    "contrast": "contrasts",
     "grid": "grids",
     "load": "model",
     "load_dictionary": "dictionaries.load",
+    "random_control": "controls",
     "register_operator": "operators",
 }
 _MODULES = {"catalog": "dictionaries.catalog", "embeddings": "embeddings", "errors": "errors", "learn": "learn"}
 
 __all__ = [
     "Alignment",
+    "Alternatives",
     "Calibration",
     "Call",
     "Codes",
     "Comparison",
     "Condition",
+    "Contrast",
     "Dictionary",
     "Edit",
     "Feature",
@@ -98,12 +107,14 @@ __all__ = [
     "Vector",
     "Where",
     "catalog",
+    "contrast",
     "embeddings",
     "errors",
     "grid",
     "learn",
     "load",
     "load_dictionary",
+    "random_control",
     "register_operator",
 ]
 

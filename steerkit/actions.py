@@ -15,7 +15,7 @@ class StopText:
 
     Example:
         >>> import torch
-        >>> from steerkit.vectors import Vector
+        >>> from steerkit.vectors.vector import Vector
         >>> str(StopText(when=Vector({"0.resid_post": torch.ones(4)}, "joy") > 2))
         'stop the text when joy > 2'
 

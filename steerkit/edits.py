@@ -146,7 +146,7 @@ class Edit:
 
         Example:
             >>> import torch
-            >>> from steerkit.vectors import Vector
+            >>> from steerkit.vectors.vector import Vector
             >>> joy = Vector({"3.resid_post": torch.ones(4)}, "joy")
             >>> joy.add(8, where=Where(prompt=False, decay=0.9), when=joy > 0.5).describe()
             "Adds 8 to 'joy' at 3.resid_post on new tokens only, where 'joy' > 0.5; fading by 0.9 a token."

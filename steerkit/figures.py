@@ -73,6 +73,33 @@ def maps(
     return figure
 
 
+def along_sites(
+    sites: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    bounds: tuple[Sequence[float], Sequence[float]],
+    cosines: Float[Tensor, "sites sites"],
+) -> Figure:
+    """Shares along the sites of a vector, the first of them with its bounds, beside a map of cosines between sites."""
+    from matplotlib import pyplot
+
+    width = max(3.6, 0.42 * len(sites))
+    figure, (lines, image) = pyplot.subplots(1, 2, figsize=(2 * width + 1, width), layout="constrained")
+    pyplot.close(figure)
+    places = range(len(sites))
+    lines.fill_between(places, *bounds, color="#1864ab", alpha=0.15, linewidth=0)
+    for (name, values), colour in zip(series.items(), ("#1864ab", "#d9480f"), strict=True):
+        lines.plot(places, values, marker="o", markersize=4, label=name, color=colour)
+    lines.axhline(0.5, color="grey", linewidth=0.6)
+    lines.set_ylim(0, 1.02)
+    lines.legend(frameon=False, fontsize=8)
+    shown = image.imshow(cosines.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
+    figure.colorbar(shown, ax=image, label="cosine")
+    lines.set_xticks(places, sites, rotation=90, fontsize=7)
+    image.set_xticks(places, sites, rotation=90, fontsize=7)
+    image.set_yticks(places, sites, fontsize=7)
+    return figure
+
+
 def spread(values: Sequence[float], marked: Mapping[str, float], unit: str, what: str) -> Figure:
     """How many of a thing have which value, with some of them by name."""
     figure, axes = _figure(width=5.5, height=3.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,12 +10,12 @@ import torch
 from tqdm.auto import tqdm
 
 from steerkit import pages
+from steerkit.controls import random_control
 from steerkit.edits import Edit
 from steerkit.errors import EditError, PromptError
 from steerkit.operators import PAIRED, WITHOUT_STRENGTH
 from steerkit.plans import Plan
 from steerkit.strengths import as_strength
-from steerkit.vectors import Vector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +139,7 @@ def grid(
     values = [as_strength(strength) for strength in strengths]
     if not values:
         raise EditError("A grid needs at least one strength, such as strengths=[-2, 0, 2].")
-    controls = [_control(edit, seed + i) for i, edit in enumerate(edits)]
+    controls = [random_control(edit, seed + i) for i, edit in enumerate(edits)]
     plans = [Plan(), *(Plan(edit.with_strength(v)) for edit in (*edits, *controls) for v in values)]
     rows = [(plan, prompt, seed + i) for plan in plans for i, prompt in enumerate(prompts)]
     runs: list[Run] = []
@@ -168,20 +167,6 @@ def grid(
         control_cost=rest[1, 1] - baseline[1],
         runs=tuple(map(tuple, found)),
     )
-
-
-def _control(edit: Edit, seed: int) -> Edit:
-    """The same edit of a random direction of the same length."""
-    generator = torch.Generator().manual_seed(seed)
-    unit, times = edit.unit, 1.0
-    if unit == "max":  # a random direction has no maximum of its own
-        unit, times = "raw", getattr(edit.target, "max_activation", None) or 1.0
-    directions = {}
-    for site in edit.target.sites:
-        direction = edit.target.direction(site)
-        random = torch.randn(len(direction), generator=generator)
-        directions[site] = random * (times * direction.norm() / random.norm())
-    return dataclasses.replace(edit, target=Vector(directions, f"random ({edit.target.label})"), unit=unit)
 
 
 def _nats(run: Run) -> float:

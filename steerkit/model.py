@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import embedded, loading
+from steerkit.alternatives import Alternatives
+from steerkit.batching import in_batches
 from steerkit.dictionaries import catalog
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.load import load_dictionary
 from steerkit.edits import Edit, Target
 from steerkit.engines import tracing
+from steerkit.engines.gradient import Change
 from steerkit.errors import (
     DictionaryError,
     EditError,
@@ -27,13 +30,14 @@ from steerkit.errors import (
 )
 from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
-from steerkit.reading import Reading
+from steerkit.reading import Reading, midpoint
 from steerkit.runner import Runner
 from steerkit.runs import Comparison, Settings, Sweep
+from steerkit.selection import Gathered, check_choice
 from steerkit.sites import Site
 from steerkit.streams import Pace, Stream
 from steerkit.strengths import as_strength
-from steerkit.tokens import Prompt, PromptLike, encode, encode_all
+from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, encode, encode_all, names_of
 from steerkit.top_tokens import logit_effects, token_direction
 
 if TYPE_CHECKING:
@@ -159,26 +163,36 @@ class Model:
         """Every site that can be read and steered, in the order of depth."""
         return list(self._runner.sites)
 
+    def width(self, site: str | Site) -> int:
+        """Width of the activation at a site.
+
+        Raises:
+            SiteError: The model has no such site.
+        """
+        return self._runner.sites.width(self._runner.module, self._runner.sites.check(site))
+
     def dictionary(self, site: str | Site | None = None) -> Dictionary:
-        """The model's default dictionary.
+        """The model's default dictionary, or another of those that come with it.
 
         One that comes with the model: storybook's, or one in the folder `dictionaries` of the model's own. For other
         models the one that the catalog lists, if it lists no other.
 
         Args:
-            site: Where it reads. Without it, the one in the middle of those that come with the model.
+            site: Where it reads, or the name of its folder, such as `"reft_l4"`. Without it, the one in the middle of
+                those that are named after their site.
 
         Raises:
             DictionaryError: There is none, or the catalog lists several.
         """
         at = "" if site is None else f" at {site}"
-        names = embedded.dictionaries(self.name)
-        chosen = [name for name in names if site is None or name.rpartition("/")[2] == str(site)]
-        if chosen:
-            return load_dictionary(chosen[len(chosen) // 2])
+        names = {name.rpartition("/")[2]: name for name in embedded.dictionaries(self.name)}
+        if site is not None and str(site) in names:
+            return load_dictionary(names[str(site)])
+        by_site = [name for place, name in names.items() if place[0].isdigit()]
+        if site is None and by_site:
+            return load_dictionary(by_site[len(by_site) // 2])
         if names:
-            have = ", ".join(name.rpartition("/")[2] for name in names)
-            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has some at {have}.")
+            raise DictionaryError(f"{self.name} comes with no dictionary{at}. It has {', '.join(names)}.")
         listed = [entry.name for entry in catalog.of_model(self.name) if site is None or entry.site_in == str(site)]
         if len(listed) == 1:
             return load_dictionary(listed[0])
@@ -197,6 +211,14 @@ class Model:
         """
         return encode(self.tokenizer, prompt)
 
+    def encode_all(self, texts: Sequence[TextLike]) -> list[Encoded]:
+        """Tokenise several texts: text, token ids, chat messages, or a `Completion`.
+
+        Raises:
+            PromptError: One of them is empty or of another form, or they are a single text.
+        """
+        return encode_all(self.tokenizer, texts)
+
     def check(self, edits: EditsLike) -> None:
         """Refuse edits that this model cannot run, without running anything.
 
@@ -208,7 +230,7 @@ class Model:
     def read(
         self, text: PromptLike, along: Target | Dictionary | Iterable[Target | Dictionary], edits: EditsLike = ()
     ) -> Reading:
-        """Read vectors, features or whole dictionaries at every token of a text.
+        """Read vectors (from their midpoints), features or whole dictionaries at every token of a text.
 
         Args:
             text: Text, token ids or chat messages.
@@ -225,49 +247,81 @@ class Model:
         program = self._runner.compile([plan], read=targets, capture=[d.reads_at() for d in dictionaries])
         record = self._runner.read(program, [prompt])
         here = [j for j, column in enumerate(program.columns) if column.edit >= len(plan)]
-        columns = (replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
+        columns = tuple(replace(program.columns[j], edit=program.columns[j].edit - len(plan)) for j in here)
         coefficients = record["coefficients"][0].float().cpu()[:, here].clone() if here else torch.zeros(len(prompt), 0)
+        coefficients -= torch.tensor([midpoint(targets[column.edit], column.site) for column in columns])
         codes = tuple((d, d.encode(record["captured"][str(d.reads_at())][0].cpu().clone())) for d in dictionaries)
-        return Reading(prompt, targets, coefficients, tuple(columns), codes)
+        return Reading(prompt, targets, coefficients, columns, codes)
 
     def activations(
-        self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 16
+        self,
+        texts: Sequence[TextLike],
+        sites: Sequence[str | Site],
+        *,
+        tokens: str = "all",
+        batch_size: int | None = None,
     ) -> Iterator[tuple[Prompt, dict[Site, Float[Tensor, "n_tokens width"]]]]:
-        """Activations at every token, one text after another (shorter ones first), in float32 on the CPU.
+        """Activations of one text after another (shorter ones first), in float32 on the CPU.
+
+        They are batched by length, and nothing is kept but what is asked for.
 
         Args:
-            texts: Texts, token ids or chat messages.
+            texts: Texts, token ids, chat messages, or any of these with a `Completion`.
             sites: Where to read.
-            batch_size: Texts a forward pass; they are batched by length.
+            tokens: At which tokens: `"all"`; `"every"` one of the completion (of the text, if there is no prompt before
+                it) but special ones; the `"mean"` over these; or the `"last"`.
+            batch_size: Texts a forward pass; without it, as many as make up a few thousand tokens.
 
         Raises:
-            SteerkitError: A text or a site does not fit the model.
+            SteerkitError: A text, a site or the choice of tokens does not fit.
+            EngineError: The memory does not suffice for one of the texts.
         """
-        places = [self._runner.sites.check(site) for site in sites]
-        prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
-        for i, activations in self._runner.captured(prompts, places, batch_size):
-            yield prompts[i], activations
+        encoded, places = self._readable(texts, tokens), [self._runner.sites.check(site) for site in sites]
+        for batch, counts, kept in self._runner.captured(encoded, places, tokens, batch_size):
+            rows = {site: values.split(counts) for site, values in kept.items()}
+            for row, i in enumerate(batch):
+                yield encoded[i].prompt, {site: rows[site][row] for site in places}
+
+    def gather(
+        self,
+        texts: Sequence[TextLike],
+        sites: Sequence[str | Site],
+        *,
+        tokens: str = "last",
+        batch_size: int | None = None,
+    ) -> Gathered:
+        """Activations of several texts in their own order, in float32 on the CPU.
+
+        Args:
+            texts: As for `activations`.
+            sites: Where to read.
+            tokens: At which tokens, as for `activations`.
+            batch_size: As for `activations`.
+
+        Raises:
+            SteerkitError: A text, a site or the choice of tokens does not fit.
+            EngineError: The memory does not suffice for one of the texts.
+        """
+        encoded, places = self._readable(texts, tokens), [self._runner.sites.check(site) for site in sites]
+        order, counts, parts = [], [], {site: [] for site in places}
+        for batch, counted, kept in self._runner.captured(encoded, places, tokens, batch_size):
+            order += batch
+            counts += counted
+            for site in places:
+                parts[site].append(kept[site])
+        text = torch.repeat_interleave(torch.tensor(order, dtype=torch.long), torch.tensor(counts, dtype=torch.long))
+        rows = text.argsort(stable=True)
+        return Gathered({site: torch.cat(values)[rows] for site, values in parts.items()}, text[rows])
 
     def last_activations(
-        self, texts: Sequence[PromptLike], sites: Sequence[str | Site], *, batch_size: int = 32
+        self, texts: Sequence[TextLike], sites: Sequence[str | Site], *, batch_size: int | None = None
     ) -> dict[Site, Float[Tensor, "n_texts width"]]:
-        """Activations at the last token of each text, in float32 on the CPU.
-
-        Args:
-            texts: Texts, token ids or chat messages.
-            sites: Where to read.
-            batch_size: Texts a forward pass; they are batched by length.
+        """Activations at the last token of each text; see `gather`.
 
         Raises:
             SteerkitError: A text or a site does not fit the model.
         """
-        places = [self._runner.sites.check(site) for site in sites]
-        prompts = [self._runner.fitting(prompt) for prompt in encode_all(self.tokenizer, texts)]
-        rows: dict[Site, list[Tensor]] = {site: [torch.empty(0)] * len(prompts) for site in places}
-        for i, activations in self._runner.captured(prompts, places, batch_size, only_last=True):
-            for site in places:
-                rows[site][i] = activations[site][0]
-        return {site: torch.stack(values) for site, values in rows.items()}
+        return dict(self.gather(texts, sites, batch_size=batch_size).activations)
 
     def score(
         self, text: PromptLike, edits: EditsLike = (), *, prompt: PromptLike | None = None
@@ -298,6 +352,76 @@ class Model:
             raise PromptError("The text has no token that something predicts. Give a longer text.")
         program, last = self._runner.compile([Plan(edits)]), len(whole) - n_before
         return self._runner.score(program, [self._runner.fitting(whole)], [n_prompt], last)["logprobs"][0]
+
+    def nats(self, texts: Sequence[Encoded], site: str | Site, change: Change) -> Float[Tensor, " n_texts"]:
+        """Nats of each text's completion with an activation changed: what is learned by gradient learns from this.
+
+        Gradients reach what `change` computes with, and none of the model's weights.
+
+        Args:
+            texts: The texts, as `encode_all` gives them. What follows the prompt is scored; of others, all tokens but
+                the first.
+            site: Where the activation is changed.
+            change: From the activation (n_texts, n_tokens, width), in float32, and the mask (n_texts, n_tokens) of
+                tokens that are neither padding nor special, to what takes the activation's place.
+
+        Raises:
+            SiteError: The model has no such site, or it is no module's own (`resid_mid`, `mlp_in_normalized`).
+            PromptError: A text does not fit the model.
+            EngineError: The model runs remotely.
+        """
+        self._runner.refuse_remote("Learning by gradient")
+        return self._runner.nats(texts, Site.parse(site), change)
+
+    def effects(
+        self, edits: EditsLike, texts: Sequence[TextLike]
+    ) -> tuple[Float[Tensor, " n_texts"], Float[Tensor, " n_texts"]]:
+        """What edits do to the probability of given texts, and how much they change the model's predictions there.
+
+        Args:
+            edits: The edits.
+            texts: Texts whose completions are scored, each as a `Completion`; of others, all tokens but the first.
+
+        Returns:
+            For each text, in nats a token: the log-probability under the steered model minus that under the unsteered
+            one; and KL(steered ‖ unsteered) over the vocabulary where each token is predicted.
+
+        Raises:
+            SteerkitError: A text or an edit does not fit the model.
+        """
+        plan, encoded = Plan(edits), self._readable(texts, "all")
+        scored = [len(prompt) - max(start, 1) for prompt, start in encoded]
+        if not all(scored):
+            raise PromptError("A text has no token that something predicts. Give a longer text, or a prompt before it.")
+        gains, divergences = torch.zeros(2, len(encoded))
+
+        def run(batch: list[int]) -> dict[str, Tensor]:
+            program = self._runner.compile([plan, Plan()] * len(batch))
+            rows = [encoded[i] for i in batch for _ in range(2)]
+            prompts, before = [row.prompt for row in rows], [max(row.start, 1) for row in rows]
+            return self._runner.score(program, prompts, before, max(scored[i] for i in batch), pairs=True)
+
+        for batch, scores in in_batches([2 * len(prompt) for prompt, _ in encoded], run):
+            for row, i in enumerate(batch):
+                steered, plain = scores["logprobs"][2 * row : 2 * row + 2, -scored[i] :]
+                gains[i], divergences[i] = (steered - plain).mean(), scores["kl"][row, -scored[i] :].mean()
+        return gains, divergences
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: str | Site, change: Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities in nats of the token after each text with an activation changed, on the CPU.
+
+        Args:
+            texts: The texts, as `encode_all` gives them.
+            site: As for `nats`, like the rest.
+            change: From the activation and the mask of plain tokens to what takes the activation's place.
+
+        Raises:
+            SteerkitError: As for `nats`.
+        """
+        self._runner.refuse_remote("Changing an activation by a function")
+        return self._runner.next_logprobs(texts, Site.parse(site), change)
 
     def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
         """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.
@@ -336,6 +460,31 @@ class Model:
             SteerkitError: A run's text does not fit the model.
         """
         return self._runner.with_unsteered_scores(list(runs))
+
+    def alternatives(self, run: Run, k: int = 5) -> Alternatives:
+        """The likeliest tokens at each place of a run's text, under its plan and under the unsteered model.
+
+        Args:
+            run: The run. Its plan counts for the whole of it, though it may have been changed midway.
+            k: How many tokens of each.
+
+        Raises:
+            SettingError: `k` is no number of tokens of this vocabulary.
+            SteerkitError: The text does not fit the model.
+        """
+        n_vocabulary = len(self.tokenizer)
+        if not 1 <= k <= n_vocabulary:
+            raise SettingError(f"k={k!r} is no number of tokens. Give a whole number from 1 to {n_vocabulary}.")
+        if not run.token_ids:
+            return Alternatives(run, [], torch.zeros(0, 2, 2 * k), torch.zeros(0))
+        program = self._runner.compile([run.plan, Plan()])
+        texts, lengths = [self._runner.text_of(run)] * 2, [len(run.prompt)] * 2
+        scores = self._runner.score(program, texts, lengths, len(run.token_ids), pairs=True, top=k)
+        measured = replace(run, unsteered_logprobs=scores["logprobs"][1].clone())
+        ids = scores["top"][0].flatten().unique().tolist()
+        names = dict(zip(ids, names_of(self.tokenizer, ids), strict=True))
+        tokens = [[names[i] for i in row] for row in scores["top"][0].tolist()]
+        return Alternatives(measured, tokens, scores["top_logprobs"][0], scores["kl"][0])
 
     def generate(
         self,
@@ -397,7 +546,7 @@ class Model:
         Raises:
             SteerkitError: A prompt, a setting or an edit does not fit the model.
         """
-        encoded = encode_all(self.tokenizer, prompts)
+        encoded = [text.prompt for text in self.encode_all(prompts)]
         seeds = [0] * len(prompts) if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise SettingError(f"There are {len(seeds)} seeds for {len(prompts)} prompts. Give one a prompt.")
@@ -538,6 +687,15 @@ class Model:
         live = self._runner.live(self._runner.compile([plan]), replaceable=True)
         with tracing.attached(self.nnsight, live):
             yield
+
+    def _readable(self, texts: Sequence[TextLike], tokens: str) -> list[Encoded]:
+        """The texts as tokens, if each fits the model and has a token that the choice means."""
+        chosen, encoded = check_choice(tokens), self.encode_all(texts)
+        for prompt, start in encoded:
+            self._runner.fitting(prompt)
+            if chosen in ("mean", "every") and all(prompt.special[start:]):
+                raise PromptError(f"The text {prompt.text!r} has no token to read but special ones. Take it out.")
+        return encoded
 
     def __repr__(self) -> str:
         where = {True: "NDIF", "local": f"{self.device}, as NDIF would", False: self.device}[self.remote]

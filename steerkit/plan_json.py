@@ -8,7 +8,8 @@ Version 1 of the format is an object with these fields:
     edits             a list of {target, operator} and what is not as `Edit` has it by default: strength, unit, low,
                       enabled, direct, where, when, other; for the unit `max` also maximum, the feature's at that time
     actions           a list of {action: "stop_text", when}
-    vectors           a list of {label, directions}; directions by site, each base64 of little-endian float32
+    vectors           a list of {label, directions} with {offsets, provenance} where they have them; directions by
+                      site, each base64 of little-endian float32; offsets by site
     dictionaries      a list of {name, revision, hints}, which `load_dictionary` needs, and
                       {checksum, model, site_in, site_out}, which it has to give
 
@@ -66,7 +67,7 @@ def write(plan: Plan) -> dict[str, Any]:
         PlanError: Something in it cannot be written.
         DictionaryError: A dictionary does not say where it belongs.
     """
-    writer = _Writer()
+    writer = EditWriter(TargetWriter())
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -93,7 +94,7 @@ def read(
         SteerkitError: Something in it means nothing.
     """
     record.head(FORMAT, VERSION)
-    reader = _Reader(TargetReader(record, model, dictionaries))
+    reader = EditReader(TargetReader.of(record, model, dictionaries))
     try:
         members: list[Edit | Action] = [reader.edit(one) for one in record.records("edits")]
         members += [reader.action(one) for one in record.records("actions")]
@@ -104,11 +105,22 @@ def read(
     return members, preserve_norm
 
 
-class _Writer:
-    def __init__(self) -> None:
-        self.targets = TargetWriter()
+class EditWriter:
+    """Writes edits, actions and conditions as objects of the format.
+
+    Args:
+        targets: Writes what they act on and read.
+    """
+
+    def __init__(self, targets: TargetWriter) -> None:
+        self.targets = targets
 
     def edit(self, edit: Edit) -> dict[str, Any]:
+        """An edit.
+
+        Raises:
+            PlanError: Its target cannot be written.
+        """
         said: dict[str, Any] = {"target": self.targets.write(edit.target), "operator": edit.operator}
         said |= _unlike_default(edit, "strength", "unit", "low", "enabled", "direct")
         if edit.unit == "max":
@@ -122,6 +134,11 @@ class _Writer:
         return said
 
     def action(self, action: Action) -> dict[str, Any]:
+        """An action.
+
+        Raises:
+            PlanError: It calls a function, which is no data.
+        """
         if not isinstance(action, StopText):
             raise PlanError(
                 f"'{action}' cannot be written: a function is code, and a plan is data. Take it out, write the plan, "
@@ -130,6 +147,11 @@ class _Writer:
         return {"action": "stop_text", "when": self.condition(action.when)}
 
     def condition(self, condition: Condition) -> dict[str, Any]:
+        """A condition.
+
+        Raises:
+            PlanError: It reads a target that cannot be written.
+        """
         if isinstance(condition, Comparison):
             said = {name: getattr(condition, name) for name in ("relation", "threshold", "reading")}
             return {"target": self.targets.write(condition.target), **said}
@@ -137,11 +159,22 @@ class _Writer:
         return {NAMES[type(condition)]: parts if len(parts) > 1 else parts[0]}
 
 
-class _Reader:
+class EditReader:
+    """Reads what `EditWriter` wrote; whatever is damaged or unknown is refused with a PlanError.
+
+    Args:
+        targets: Reads what they act on and read.
+    """
+
     def __init__(self, targets: TargetReader) -> None:
         self.targets = targets
 
     def edit(self, record: Record) -> Edit:
+        """An edit.
+
+        Raises:
+            SteerkitError: It is damaged, or means nothing.
+        """
         target, operator = self.targets.read(record.need("target")), record.take("operator", str)
         strength, low = record.take("strength", float, 0.0), record.take("low", float, None)
         unit = record.take("unit", str, "raw")
@@ -166,6 +199,11 @@ class _Reader:
         return edit
 
     def action(self, record: Record) -> Action:
+        """An action.
+
+        Raises:
+            SteerkitError: It is damaged, or means nothing.
+        """
         kind = record.take("action", str)
         if kind != "stop_text":
             raise PlanError(f"{record.place} is {kind!r}, where 'stop_text' belongs. Update steerkit.")
@@ -174,6 +212,11 @@ class _Reader:
         return action
 
     def condition(self, record: Record) -> Condition:
+        """A condition.
+
+        Raises:
+            SteerkitError: It is damaged, or means nothing.
+        """
         condition = self._combined(record)  # a condition has no truth value
         if condition is None:
             target, relation = self.targets.read(record.need("target")), record.take("relation", str)

@@ -72,7 +72,7 @@ class Plan:
 
         Example:
             >>> import torch
-            >>> from steerkit.vectors import Vector
+            >>> from steerkit.vectors.vector import Vector
             >>> plan = Plan(Vector({"0.resid_post": torch.ones(4)}, "joy").add(2))
             >>> Plan.from_json(plan.to_json()) == plan
             True

@@ -14,6 +14,7 @@ from steerkit.program import Column
 from steerkit.runs import names
 from steerkit.sites import Site
 from steerkit.tokens import Prompt
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Reading:
     """Coefficients of directions at every token of a text.
+
+    A vector's are counted from its midpoint: `(x·v − t)/‖v‖²` with its offset `t`.
 
     Special tokens have numbers too, often far out of scale; views and `top` leave them out.
 
@@ -150,6 +153,11 @@ class Reading:
 
     def __repr__(self) -> str:
         return f"Reading({len(self.tokens)} tokens, {self._what()})"
+
+
+def midpoint(target: Target, site: Site) -> float:
+    """The coefficient that is shown as 0; of features that is 0 itself."""
+    return target.midpoint(site) if isinstance(target, Vector) else 0.0
 
 
 def _strongest(codes: Codes, plain: Tensor, limit: int) -> list[int]:

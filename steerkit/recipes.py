@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from steerkit.records import Record, checked
 from steerkit.runs import Run, Settings
 from steerkit.script import script
 from steerkit.tokens import Prompt, PromptLike
+from steerkit.whole_file import written_whole
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
@@ -89,13 +89,40 @@ class Recipe:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        self.plan = Plan(edits)
         self.prompt = _plain(prompt, model.encode(prompt))
-        self.settings = Settings(max_new_tokens, temperature, top_p, seed)
-        self.made_with = Circumstances.of(model, self.plan)
-        run = model.generate(self.prompt, self.plan, **asdict(self.settings))
+        settings = Settings(max_new_tokens, temperature, top_p, seed)
+        self._keep(model, model.generate(self.prompt, Plan(edits), **asdict(settings)))
+
+    @classmethod
+    def of(cls, model: Model, run: Run, prompt: PromptLike) -> Recipe:
+        """The recipe of a text that is written already.
+
+        Args:
+            model: The model that wrote it.
+            run: What it wrote.
+            prompt: The prompt as it was given.
+
+        Raises:
+            PlanError: The plan cannot be written down.
+            PromptError: The run was written from another prompt.
+        """
+        recipe = cls.__new__(cls)
+        encoded = model.encode(prompt)
+        if encoded.ids != run.prompt.ids:
+            raise PromptError("The run was written from another prompt than the one given. Give the prompt it had.")
+        recipe.prompt = _plain(prompt, encoded)
+        recipe._keep(model, run)
+        return recipe
+
+    def _keep(self, model: Model, run: Run) -> None:
+        self.plan, self.settings = run.plan, run.settings
+        self.made_with = Circumstances.of(model, run.plan)
         self.prompt_ids, self.token_ids = list(run.prompt.ids), list(run.token_ids)
         self.tokens, self.text = list(run.tokens), run.text
+
+    def to_json(self) -> str:
+        """The recipe as the text of its file."""
+        return json.dumps(self._data(), indent=1, ensure_ascii=False, allow_nan=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a JSON file, whole or not at all.
@@ -103,15 +130,11 @@ class Recipe:
         Raises:
             PlanError: The file cannot be written.
         """
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            part.write_text(json.dumps(self._data(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-            os.replace(part, path)
+            with written_whole(path) as part:
+                part.write_text(self.to_json(), encoding="utf-8")
         except OSError as error:
             raise PlanError(f"The recipe cannot be saved as '{path}': {error.strerror}. Give another path.") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, dictionaries: Iterable[Dictionary] = ()) -> Recipe:
@@ -127,11 +150,26 @@ class Recipe:
             SteerkitError: Something in it means nothing.
         """
         try:
-            record = Record.parse(Path(path).read_text(encoding="utf-8"), f"the recipe '{path}'")
+            text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise PlanError(f"There is no recipe '{path}' to be read: {error.strerror}. Check the path.") from error
         except UnicodeDecodeError as error:
             raise PlanError(f"'{path}' is no recipe: it is no text. Check the path.") from error
+        return cls._read(text, f"the recipe '{path}'", dictionaries)
+
+    @classmethod
+    def from_json(cls, text: str, *, dictionaries: Iterable[Dictionary] = ()) -> Recipe:
+        """Read a recipe that `to_json` wrote; the rest as in `load`.
+
+        Raises:
+            PlanError: It is no recipe, damaged or of another version; or a dictionary is another than it was.
+            SteerkitError: Something in it means nothing.
+        """
+        return cls._read(text, "the recipe", dictionaries)
+
+    @classmethod
+    def _read(cls, text: str, place: str, dictionaries: Iterable[Dictionary]) -> Recipe:
+        record = Record.parse(text, place)
         record.head(FORMAT, VERSION)
         recipe = cls.__new__(cls)
         recipe.made_with = Circumstances.read(record.need("made_with"))

@@ -10,19 +10,21 @@ import torch
 from tqdm.auto import tqdm
 
 from steerkit.actions import Call
+from steerkit.batching import in_batches
 from steerkit.compiling import compile_plans
 from steerkit.edits import Target
-from steerkit.engines import passes, tracing
+from steerkit.engines import gradient, passes, tracing
 from steerkit.engines.live import Live
 from steerkit.engines.sampling import Sampling
-from steerkit.errors import EngineError, PromptError
+from steerkit.errors import EngineError, PromptError, SiteError
 from steerkit.plans import Plan
 from steerkit.program import Program
 from steerkit.runs import Run, Settings
 from steerkit.scope import Layout
+from steerkit.selection import Selection, select
 from steerkit.sites import Site, SiteMap
 from steerkit.streams import Pace, Step, Token, Turns
-from steerkit.tokens import Decoder, Prompt, pieces, special_ids
+from steerkit.tokens import Decoder, Encoded, Prompt, pieces, special_ids
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -92,36 +94,95 @@ class Runner:
         if self.remote:
             raise EngineError(f"{what} needs the model here; it runs remotely. Use generate, compare, sweep or read.")
 
-    def read(self, program: Program, prompts: Sequence[Prompt], *, only_last: bool = False) -> dict[str, Any]:
-        """Coefficients at every token, and captured activations at every one or the last; see `passes.read`."""
+    def read(self, program: Program, prompts: Sequence[Prompt], selection: Selection | None = None) -> dict[str, Any]:
+        """Coefficients at every token, and captured activations where the selection says; see `passes.read`."""
         live = self.live(program)
-        live.only_last = only_last
+        live.selection = selection
         return self._run(live, passes.read, prompts)
 
     def captured(
-        self, prompts: Sequence[Prompt], sites: Sequence[Site], batch_size: int, *, only_last: bool = False
-    ) -> Iterator[tuple[int, dict[Site, Float[Tensor, "tokens width"]]]]:
-        """The index of each prompt and its activations, at every token or the last, batched by length.
+        self,
+        texts: Sequence[Encoded],
+        sites: Sequence[Site],
+        tokens: str,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[list[int], list[int], dict[Site, Float[Tensor, "kept width"]]]]:
+        """Activations of texts, a batch at a time, in float32 on the processor; shorter texts first.
 
-        A progress bar shows where it takes long.
+        A progress bar shows where it takes long. A batch that does not fit the memory is tried again in halves.
+
+        Args:
+            texts: The texts.
+            sites: Where to read.
+            tokens: One of `selection.CHOICES`.
+            batch_size: Texts a forward pass; None for as many as `in_batches` takes.
+
+        Yields:
+            The indices of a batch's texts, how many rows each has, and the rows of all of them at each site.
+
+        Raises:
+            EngineError: The memory does not suffice for one text alone.
         """
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        with tqdm(total=len(order), desc="Reading", unit="text", delay=2) as bar:
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                program = self.compile([Plan()], capture=sites)
-                found = self.read(program, [prompts[i] for i in batch], only_last=only_last)["captured"]
-                for row, i in enumerate(batch):
-                    last = 1 if only_last else len(prompts[i])
-                    yield i, {site: found[str(site)][row, -last:].cpu().clone() for site in sites}
-                bar.update(len(batch))
+        program = self.compile([Plan()], capture=sites)
+        lengths = [len(text.prompt) for text in texts]
+
+        def read(batch: list[int]) -> tuple[list[int], dict[str, Tensor]]:
+            selection = select([texts[i] for i in batch], tokens)
+            return selection.counts(), self.read(program, [texts[i].prompt for i in batch], selection)["captured"]
+
+        with tqdm(total=sum(lengths), desc="Reading", unit="token", unit_scale=True, delay=2) as bar:
+            for batch, (counts, found) in in_batches(lengths, read, batch_size):
+                yield batch, counts, {site: found[str(site)].cpu().clone() for site in sites}
+                bar.update(sum(lengths[i] for i in batch))
 
     def score(
-        self, program: Program, texts: Sequence[Prompt], n_prompt: Sequence[int], last: int, pairs: bool = False
+        self,
+        program: Program,
+        texts: Sequence[Prompt],
+        n_prompt: Sequence[int],
+        last: int,
+        pairs: bool = False,
+        top: int = 0,
     ) -> dict[str, Tensor]:
-        """Log-probabilities of the last tokens, and KL of pairs of rows; see `passes.score`."""
-        record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs)
-        return {name: values.cpu().clone() for name, values in record.items() if values is not None}
+        """Log-probabilities of the last tokens, KL and likeliest tokens of pairs of rows; see `passes.score`."""
+        record = self._run(self.live(program), passes.score, texts, n_prompt=n_prompt, last=last, pairs=pairs, top=top)
+        return {name: record[name].cpu().clone() for name in passes.SCORED if name in record}
+
+    def nats(self, texts: Sequence[Encoded], site: Site, change: gradient.Change) -> Float[Tensor, " n_texts"]:
+        """Nats of each text's completion with an activation changed, with gradients; see `Model.nats`."""
+        logits, ids, layout = self._changed(texts, site, change)
+        scored = (layout.real & ~layout.is_prompt)[:, 1:].to(logits.device)
+        nats = torch.nn.functional.cross_entropy(
+            logits[:, :-1][scored].float(), ids[:, 1:].to(logits.device)[scored], reduction="none"
+        )
+        return nats.new_zeros(len(texts)).index_add(0, scored.nonzero()[:, 0], nats)
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: Site, change: gradient.Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities of the token after each text, with an activation changed; see `Model.next_logprobs`."""
+        with torch.no_grad():
+            return self._changed(texts, site, change)[0][:, -1].float().log_softmax(-1).cpu()
+
+    def _changed(
+        self, texts: Sequence[Encoded], site: Site, change: gradient.Change
+    ) -> tuple[Float[Tensor, "n_texts tokens vocabulary"], Int[Tensor, "n_texts tokens"], Layout]:
+        """Logits with an activation changed, and the right-aligned texts that they belong to.
+
+        Raises:
+            SiteError: The site has no module of its own, so that it cannot be changed alone.
+        """
+        location = self.sites.locate(self.sites.check(site))
+        if location.added_to is not None or location.norm is not None:
+            raise SiteError(f"'{site}' is no module's own, so it cannot be changed alone. Choose such as resid_post.")
+        prompts = [self.fitting(text.prompt) for text in texts]
+        ids, layout = _laid_out(prompts, [max(text.start, 1) for text in texts], 0)
+        device = self.module.get_input_embeddings().weight.device
+        ids, layout = ids.to(device), layout.to(device)
+        plain = layout.real & ~self._is_special.to(device)[ids]
+        with self.turns.taken():
+            logits = gradient.predictions(self.module, location, lambda x: change(x, plain.to(x.device)), ids, layout)
+        return logits, ids, layout
 
     def generate(
         self,
@@ -280,18 +341,19 @@ def _laid_out(
 ) -> tuple[Int[Tensor, "rows tokens"], Layout]:
     """Token ids of texts, right-aligned, and what is known of them."""
     width = max(map(len, prompts))
+    starts = torch.tensor([width - len(prompt) for prompt in prompts])
+    ids = torch.tensor([(0,) * (width - len(prompt)) + prompt.ids for prompt in prompts])
+    real = torch.arange(width + room) >= starts[:, None]
+    first_new = starts + torch.tensor(n_prompt)
     names = tuple(dict.fromkeys(role for prompt in prompts for role in prompt.roles if role is not None))
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    real = torch.ones(len(prompts), width + room, dtype=torch.bool)
+    if not names:
+        return ids, Layout(real, first_new)
     roles, messages = torch.full((2, len(prompts), width + room), -1)
     for row, prompt in enumerate(prompts):
         start = width - len(prompt)
-        ids[row, start:] = torch.tensor(prompt.ids)
-        real[row, :start] = False
         roles[row, start:width] = torch.tensor([-1 if role is None else names.index(role) for role in prompt.roles])
         messages[row, start:width] = torch.tensor([-1 if index is None else index for index in prompt.messages])
-    first_new = [width - len(prompt) + n for prompt, n in zip(prompts, n_prompt, strict=True)]
-    return ids, Layout(real, torch.tensor(first_new), roles, messages, names)
+    return ids, Layout(real, first_new, roles, messages, names)
 
 
 def _end_ids(module: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -23,7 +23,9 @@ from steerkit.dictionaries.reweighing import Reweighing
 from steerkit.dictionaries.source import Hints
 from steerkit.errors import PlanError, SteerkitError
 from steerkit.records import Record, checked
-from steerkit.vectors import Vector
+from steerkit.sites import Site
+from steerkit.vectors.content import Content
+from steerkit.vectors.vector import Vector
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -37,11 +39,19 @@ HINTS = {*(field.name for field in fields(Hints)), "format"}
 
 
 class TargetWriter:
-    """Writes targets, and gathers what they share."""
+    """Writes targets, and gathers what they share.
 
-    def __init__(self) -> None:
-        self._vectors: list[Vector] = []
-        self._dictionaries: list[Dictionary] = []
+    Args:
+        vectors: Vectors that have their places already; others are put behind them.
+        dictionaries: Dictionaries likewise.
+
+    Attributes:
+        vectors: The vectors of all targets written so far.
+        dictionaries: Their dictionaries.
+    """
+
+    def __init__(self, vectors: Iterable[Vector] = (), dictionaries: Iterable[Dictionary] = ()) -> None:
+        self.vectors, self.dictionaries = list(vectors), list(dictionaries)
 
     def write(self, target: Target) -> dict[str, Any]:
         """A target.
@@ -50,16 +60,16 @@ class TargetWriter:
             PlanError: It is of no kind that can be written.
         """
         if isinstance(target, Vector):
-            return {"vector": _place(self._vectors, target)}
+            return {"vector": _place(self.vectors, target)}
         if isinstance(target, Feature):
-            place = _place(self._dictionaries, target.dictionary)
+            place = _place(self.dictionaries, target.dictionary)
             return {"dictionary": place, "feature": target.index, "label": target.label}
         if isinstance(target, Reweighing):
-            place = _place(self._dictionaries, target.dictionary)
+            place = _place(self.dictionaries, target.dictionary)
             said = {"how": target.how, "by": target.by, "as_published": target.as_published}
             return {"dictionary": place, "reweighing": {**said, "scores": _encoded(target.scores)}}
         if isinstance(target, ErrorTerm) and target.dictionary is not None:
-            return {"dictionary": _place(self._dictionaries, target.dictionary), "error_term": True}
+            return {"dictionary": _place(self.dictionaries, target.dictionary), "error_term": True}
         raise PlanError(
             f"{target.label!r} is a {type(target).__name__}; only vectors, and what is of a dictionary, can be written."
         )
@@ -67,10 +77,10 @@ class TargetWriter:
     def shared(self) -> dict[str, list[dict[str, Any]]]:
         """The vectors and dictionaries of all targets written so far."""
         return {
-            "dictionaries": [_named(dictionary) for dictionary in self._dictionaries],
+            "dictionaries": [_named(dictionary) for dictionary in self.dictionaries],
             "vectors": [
-                {"label": vector.label, "directions": {str(site): _encoded(vector[site]) for site in vector}}
-                for vector in self._vectors
+                {**vector.content.annotations(), "directions": {str(site): _encoded(vector[site]) for site in vector}}
+                for vector in self.vectors
             ],
         }
 
@@ -79,19 +89,31 @@ class TargetReader:
     """Reads targets.
 
     Args:
-        record: What holds the vectors and dictionaries.
-        model: The model that the dictionaries have to belong to.
-        dictionaries: Dictionaries in memory; others are loaded by their names.
-
-    Raises:
-        PlanError: A vector is damaged, or a dictionary is another than it was.
-        SteerkitError: A vector or its site means nothing.
+        vectors: The vectors that they may mean, each at its place.
+        dictionaries: The dictionaries, likewise.
     """
 
-    def __init__(self, record: Record, model: Model | None, dictionaries: Iterable[Dictionary]) -> None:
+    def __init__(self, vectors: Sequence[Vector], dictionaries: Sequence[Dictionary]) -> None:
+        self._vectors, self._dictionaries = vectors, dictionaries
+
+    @classmethod
+    def of(cls, record: Record, model: Model | None, dictionaries: Iterable[Dictionary]) -> TargetReader:
+        """A reader of the targets of one plan.
+
+        Args:
+            record: The plan, which holds the vectors and names the dictionaries.
+            model: The model that the dictionaries have to belong to.
+            dictionaries: Dictionaries in memory; others are loaded by their names.
+
+        Raises:
+            PlanError: A vector is damaged, or a dictionary is another than it was.
+            SteerkitError: A vector or its site means nothing.
+        """
         given = list(dictionaries)
-        self._vectors = [_vector(one) for one in record.records("vectors")]
-        self._dictionaries = [_found(one, model, given) for one in record.records("dictionaries")]
+        return cls(
+            [_vector(one) for one in record.records("vectors")],
+            [_found(one, model, given) for one in record.records("dictionaries")],
+        )
 
     def read(self, record: Record) -> Target:
         """A target.
@@ -142,9 +164,9 @@ def _encoded(direction: Float[Tensor, " width"]) -> str:
 
 
 def _vector(record: Record) -> Vector:
-    label, coded = record.take("label", str), record.take("directions", dict)
-    record.done()
-    return Vector({site: _decoded(f"The direction of {label!r} at '{site}'", coded[site]) for site in coded}, label)
+    coded = record.take("directions", dict)
+    directions = {Site.parse(site): _decoded(f"'{site}' of {record.place}", coded[site]) for site in coded}
+    return Vector(*Content.annotated(directions, record))
 
 
 def _decoded(place: str, text: object) -> Float[Tensor, " width"]:

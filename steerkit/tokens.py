@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from steerkit.errors import PromptError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Message: TypeAlias = Mapping[str, str]
 PromptLike: TypeAlias = "str | Sequence[int] | Sequence[Message] | Prompt"
+TextLike: TypeAlias = "PromptLike | Completion | Encoded"
 
 # A character in more tokens than this is no character.
 MOST_PENDING = 8
@@ -45,6 +46,11 @@ class Prompt:
         """The text without special tokens."""
         return "".join(token for token, special in zip(self.tokens, self.special, strict=True) if not special)
 
+    def around(self, token: int, most: int) -> tuple[str, str, str]:
+        """The text before a token, its own, and the text after it, at most so many tokens of each."""
+        before, after = self.tokens[max(0, token - most) : token], self.tokens[token + 1 : token + 1 + most]
+        return "".join(before), self.tokens[token], "".join(after)
+
     def windows(self, length: int | None) -> list[Prompt]:
         """The prompt cut into pieces of at most so many tokens; None for one piece."""
         starts = range(0, len(self), length or len(self))
@@ -58,6 +64,32 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(tokenizer.all_special_ids) | {index for index, token in added if token.special}
 
 
+@dataclass(frozen=True)
+class Completion:
+    """A text and the prompt before it, such as an answer and the question.
+
+    Attributes:
+        prompt: Text, token ids or chat messages; chat messages go through the tokenizer's template, so that the text is
+            what the assistant answers.
+        text: What follows. It is tokenised together with a prompt that is text or chat, and by itself after token ids.
+    """
+
+    prompt: PromptLike
+    text: str
+
+
+class Encoded(NamedTuple):
+    """A text as tokens.
+
+    Attributes:
+        prompt: All tokens.
+        start: The first that reaches into what follows the prompt of a `Completion`; 0 of other texts.
+    """
+
+    prompt: Prompt
+    start: int
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """Turn text, token ids or chat messages into a `Prompt`.
 
@@ -69,46 +101,49 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
     """
     if isinstance(prompt, Prompt):
         return prompt
-    messages: list[int | None] | None = None
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Give some text, or token ids such as [tokenizer.bos_token_id].")
-        ids = tokenizer(prompt, add_special_tokens=True)["input_ids"]
-    else:
-        if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
-            raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
-        items = list(prompt)
-        if not items:
-            raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
+        return _described(tokenizer, tokenizer(prompt, add_special_tokens=True)["input_ids"])
+    items = _items(prompt)
+    if all(isinstance(item, Mapping) for item in items):
+        return _chat_prompt(tokenizer, items, "")[0]
+    return _described(tokenizer, [_token_id(item, len(tokenizer)) for item in items])
+
+
+def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion) -> Encoded:
+    """Turn a prompt and the text after it into tokens.
+
+    Raises:
+        PromptError: The prompt does not fit, as for `encode`, or the text is empty.
+    """
+    prompt, text = completion.prompt, completion.text
+    if not text:
+        raise PromptError(f"What follows the prompt {prompt!r} is empty. Give the text that is to be read.")
+    if isinstance(prompt, str):
+        encoded = tokenizer(prompt + text, add_special_tokens=True, return_offsets_mapping=True)
+        start = _first_after(len(prompt), encoded["offset_mapping"])
+        return Encoded(_described(tokenizer, encoded["input_ids"]), start)
+    if not isinstance(prompt, Prompt):
+        items = _items(prompt)
         if all(isinstance(item, Mapping) for item in items):
-            text, spans = _render(tokenizer, items)
-            encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-            ids = encoded["input_ids"]
-            messages = [_message_at(start, end, spans) for start, end in encoded["offset_mapping"]]
-        else:
-            ids = [_token_id(item, len(tokenizer)) for item in items]
-    if not ids:
-        raise PromptError(f"The prompt {prompt!r} has no tokens. Give some text.")
-    special = special_ids(tokenizer)
-    messages = messages or [None] * len(ids)
-    return Prompt(
-        ids=tuple(ids),
-        tokens=tuple(pieces(tokenizer, (), ids)),
-        special=tuple(index in special for index in ids),
-        roles=tuple(None if message is None else items[message]["role"] for message in messages),
-        messages=tuple(messages),
-    )
+            return _chat_prompt(tokenizer, items, text)
+    before = encode(tokenizer, prompt)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    after = _described(tokenizer, ids, before.ids)
+    joined = [(*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)]
+    return Encoded(Prompt(*joined), len(before))
 
 
-def encode_all(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptLike]) -> list[Prompt]:
-    """Turn each of several prompts into a `Prompt`.
+def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[TextLike]) -> list[Encoded]:
+    """Turn each of several texts into tokens.
 
     Raises:
         PromptError: One of them is no prompt, or they are a single text, whose letters would be taken for prompts.
     """
-    if isinstance(prompts, str):
-        raise PromptError(f"{prompts!r} is one text where a list of texts belongs. Put it into brackets.")
-    return [encode(tokenizer, prompt) for prompt in prompts]
+    if isinstance(texts, str):
+        raise PromptError(f"{texts!r} is one text where a list of texts belongs. Put it into brackets.")
+    return [_encoded(tokenizer, text) for text in texts]
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> list[str]:
@@ -120,6 +155,14 @@ def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
     special = special_ids(tokenizer)
     decoder = Decoder(tokenizer, before, special)
     return [decoder.push(index) for index in ids]
+
+
+def names_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Text of each token of `ids` by itself, as it reads after another token; without a text, its name."""
+    special = special_ids(tokenizer)
+    # after itself, because a leading space is dropped at the start of a text
+    texts = [Decoder(tokenizer, [index], special).push(index) for index in ids]
+    return [text or tokenizer.convert_ids_to_tokens(index) for text, index in zip(texts, ids, strict=True)]
 
 
 class Decoder:
@@ -154,6 +197,51 @@ class Decoder:
 
     def _decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+
+
+def _encoded(tokenizer: PreTrainedTokenizerBase, text: TextLike) -> Encoded:
+    if isinstance(text, Encoded):
+        return text
+    return encode_completion(tokenizer, text) if isinstance(text, Completion) else Encoded(encode(tokenizer, text), 0)
+
+
+def _items(prompt: object) -> list:
+    if isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+        raise PromptError(f"A prompt is text, a list of token ids, or a list of chat messages; got {prompt!r}.")
+    items = list(prompt)
+    if not items:
+        raise PromptError("The prompt is empty. Give text, at least one token id, or at least one message.")
+    return items
+
+
+def _chat_prompt(tokenizer: PreTrainedTokenizerBase, items: Sequence[Message], answer: str) -> Encoded:
+    """Chat messages and the beginning of an answer."""
+    text, spans = _render(tokenizer, items)
+    encoded = tokenizer(text + answer, add_special_tokens=False, return_offsets_mapping=True)
+    offsets = encoded["offset_mapping"]
+    messages = tuple(_message_at(start, end, spans) for start, end in offsets)
+    roles = tuple(None if message is None else items[message]["role"] for message in messages)
+    prompt = replace(_described(tokenizer, encoded["input_ids"]), roles=roles, messages=messages)
+    return Encoded(prompt, _first_after(len(text), offsets))
+
+
+def _first_after(place: int, offsets: Sequence[tuple[int, int]]) -> int:
+    """The first token that reaches beyond a place in the text."""
+    return next((i for i, (_, end) in enumerate(offsets) if end > place), len(offsets))
+
+
+def _described(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], before: Sequence[int] = ()) -> Prompt:
+    if not ids:
+        raise PromptError("The prompt has no tokens. Give some text.")
+    special = special_ids(tokenizer)
+    nothing = (None,) * len(ids)
+    return Prompt(
+        ids=tuple(ids),
+        tokens=tuple(pieces(tokenizer, before, ids)),
+        special=tuple(index in special for index in ids),
+        roles=nothing,
+        messages=nothing,
+    )
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int, int]]]:

@@ -11,7 +11,7 @@ import torch
 from steerkit import pages
 from steerkit.errors import ModelError, SiteError
 from steerkit.sites import ADDED_TO_STREAM, Family, Site
-from steerkit.tokens import pieces
+from steerkit.tokens import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,11 +160,7 @@ def top_tokens(target: Target, model: Unembedding, k: int, site: str | Site | No
 
     def listed(largest: bool) -> tuple[tuple[str, float], ...]:
         best = effects.topk(min(k, len(effects)), largest=largest)
-        return tuple((_text(model, i), e) for i, e in zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        names = names_of(model.tokenizer, best.indices.tolist())
+        return tuple(zip(names, best.values.tolist(), strict=True))
 
     return TopTokens(target.label, sites[0], listed(True), listed(False))
-
-
-def _text(model: Unembedding, index: int) -> str:
-    # After another token, because a leading space is dropped at the start of a text.
-    return pieces(model.tokenizer, [index], [index])[0] or model.tokenizer.convert_ids_to_tokens(index)

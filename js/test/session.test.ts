@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Texts } from "../src/host/model";
+import type { Texts } from "../src/host/panel_state";
 import type { End, FromKernel, Parts } from "../src/host/protocol";
 import { Session } from "../src/host/session";
-import { type FakeModel, fakeModel } from "./fake_model";
+import { DOCUMENT, type FakeModel, fakeModel, row } from "./fake_model";
 
 type Pieces = { [K in keyof Parts]?: [number, Parts[K]] };
 
@@ -17,16 +17,22 @@ function begin(...args: Parameters<typeof fakeModel>) {
 }
 
 const start = (rid = fake.lastRun.rid) =>
-  fake.receive({ v: 1, rid, op: "start", settings: fake.lastRun.settings });
+  fake.receive({ v: 1, rid, op: "start", document: fake.lastRun.document });
 const tokens = (parts: Pieces, end: End | null = null, rid = fake.lastRun.rid) =>
-  fake.receive({ v: 1, rid, op: "tokens", parts, seconds: 0.5, end } as FromKernel);
+  fake.receive({ v: 1, rid, op: "tokens", parts: [parts], seconds: 0.5, end } as FromKernel);
 const end = (baseline: number, steered: number, more: Partial<End> = {}): End => ({
-  counts: { baseline, steered, coefficients: 0 },
-  stopped: "length",
+  counts: [{ baseline, steered, coefficients: 0 }],
+  stopped: ["length"],
   error: null,
   ...more,
 });
-const steered = () => session.texts.steered.tokens.join("");
+const steered = () => session.pairs[0]!.steered.tokens.join("");
+const set = (strength: number, seeds = [0]) =>
+  fake.model.set("_document", {
+    ...DOCUMENT,
+    edits: [row(0, strength), row(1)],
+    settings: { ...DOCUMENT.settings, seeds },
+  });
 const pulls = () => fake.sent.filter((message) => message.op === "pull");
 const runs = () => fake.sent.filter((message) => message.op === "run");
 
@@ -48,7 +54,7 @@ describe("a run", () => {
     expect(steered()).toBe("ab");
     expect(session.running).toBe(true);
     vi.advanceTimersByTime(260);
-    expect(pulls()).toMatchObject([{ have: { steered: 2 } }]);
+    expect(pulls()).toMatchObject([{ have: [{ steered: 2 }] }]);
     tokens({ steered: [1, ["b", "c", "d", "e"]] }, end(0, 5));
     expect(steered()).toBe("abcde");
     expect(session.running).toBe(false);
@@ -77,21 +83,14 @@ describe("a run", () => {
       v: 1,
       rid: "python-1",
       op: "start",
-      settings: {
-        ...fake.model.get("_texts")!,
-        prompt: "x",
-        strengths: [1, 0],
-        seed: 0,
-        temperature: 0,
-        max_new_tokens: 9,
-      },
+      document: { ...DOCUMENT, prompt: { text: "x" } },
     });
     tokens({ steered: [0, ["hi"]] }, null, "python-1");
     expect(steered()).toBe("hi");
   });
 
   it("refuses an empty prompt with a way back", () => {
-    fake.model.set("prompt", "");
+    fake.model.set("_document", { ...DOCUMENT, prompt: { text: "" } });
     session.start();
     expect(runs()).toHaveLength(0);
     expect(session.failure?.hint).toContain("press Run");
@@ -110,28 +109,41 @@ describe("what is on the screen", () => {
     session.start();
     whole("abcd");
     session.start();
-    expect(session.texts.steered).toMatchObject({ tokens: [..."abcd"], fading: true });
+    expect(session.pairs[0]!.steered).toMatchObject({ tokens: [..."abcd"], fading: true });
     tokens({ steered: [0, ["x", "y"]] });
-    expect(session.texts.steered).toMatchObject({
+    expect(session.pairs[0]!.steered).toMatchObject({
       tokens: ["x", "y"],
       ghost: ["c", "d"],
       fading: false,
     });
     tokens({ steered: [2, ["z"]] }, end(3, 3));
     tokens({ baseline: [0, ["A", "B", "C"]] });
-    expect(session.texts.steered).toMatchObject({ tokens: [..."xyz"], ghost: [] });
+    expect(session.pairs[0]!.steered).toMatchObject({ tokens: [..."xyz"], ghost: [] });
   });
 
   it("keeps the baseline where it is while strengths change, and lets it go with the seed", () => {
     session.start();
     whole("abc");
-    fake.model.set("strengths", [1, 0]);
+    set(1);
     session.start();
     tokens({ steered: [0, ["x"]], baseline: [0, ["A"]] });
-    expect(session.texts.baseline).toMatchObject({ tokens: ["A", "B", "C"], fading: false });
-    fake.model.set("seed", 1);
+    expect(session.pairs[0]!.baseline).toMatchObject({ tokens: ["A", "B", "C"], fading: false });
+    set(1, [1]);
     session.start();
-    expect(session.texts.baseline.fading).toBe(true);
+    expect(session.pairs[0]!.baseline.fading).toBe(true);
+  });
+
+  it("has a pair of texts for each seed", () => {
+    set(1, [0, 7]);
+    session.start();
+    const { rid } = fake.lastRun;
+    const parts = [{ steered: [0, ["a"]] }, { baseline: [0, ["c"]], steered: [0, ["b"]] }];
+    fake.receive({ v: 1, rid, op: "tokens", parts, seconds: 1, end: null } as FromKernel);
+    expect(session.pairs.map((pair) => [pair.seed, pair.steered.tokens])).toEqual([
+      [0, ["a"]],
+      [7, ["b"]],
+    ]);
+    expect(session.running).toBe(true);
   });
 
   it("keeps the text when the model fails, and says what happened", () => {
@@ -142,7 +154,7 @@ describe("what is on the screen", () => {
       message: "The model stopped.",
       hint: "Run starts again.",
     };
-    tokens({}, end(0, 1, { error, stopped: "cancelled" }));
+    tokens({}, end(0, 1, { error, stopped: ["cancelled"] }));
     expect(steered()).toBe("a");
     expect(session.failure).toEqual(error);
     session.start();
@@ -150,34 +162,40 @@ describe("what is on the screen", () => {
   });
 
   it("is what the traits hold where there is no kernel", () => {
-    const settings = { prompt: "p", strengths: [1, 0], seed: 0, temperature: 0, max_new_tokens: 3 };
     const _texts: Texts = {
-      settings,
-      baseline: ["A"],
-      steered: ["b"],
-      coefficients: [[-2, 1]],
+      rid: "old",
+      document: DOCUMENT,
+      samples: [
+        {
+          baseline: ["A"],
+          steered: ["b"],
+          coefficients: [{ e0: -2, e1: 1 }],
+          stopped: "end",
+          measures: null,
+        },
+      ],
       seconds: 0.5,
-      stopped: "end",
+      described: [],
     };
     begin({ _texts });
-    expect(session.texts.baseline.tokens).toEqual(["A"]);
+    expect(session.pairs[0]!.baseline.tokens).toEqual(["A"]);
     expect(steered()).toBe("b");
     expect(session.rate).toBe(2);
-    expect(session.scales).toEqual([2, 1]);
+    expect(session.scales).toEqual({ e0: 2, e1: 1 });
   });
 });
 
 describe("a slider on the move", () => {
   it("starts at once, then gives each text a glance, and ends at the newest position", () => {
     for (let strength = 1; strength <= 5; strength++) {
-      fake.model.set("strengths", [strength, 0]);
+      set(strength);
       session.move();
     }
     expect(runs()).toHaveLength(1);
     tokens({ steered: [0, ["a"]] });
     vi.advanceTimersByTime(110);
     expect(runs()).toHaveLength(2);
-    expect(fake.lastRun.settings.strengths).toEqual([5, 0]);
+    expect(fake.lastRun.document.edits[0]?.edit.strength).toBe(5);
     vi.advanceTimersByTime(2000);
     expect(runs()).toHaveLength(2);
   });
@@ -186,6 +204,20 @@ describe("a slider on the move", () => {
     session.move();
     session.move();
     vi.advanceTimersByTime(410);
+    expect(runs()).toHaveLength(2);
+  });
+
+  it("changes a running text where that is asked for", () => {
+    session.start();
+    tokens({ steered: [0, ["a"]] });
+    session.steerMidway(true);
+    set(3);
+    session.move();
+    expect(runs()).toHaveLength(1);
+    const { rid } = fake.lastRun;
+    expect(fake.sent.at(-1)).toMatchObject({ op: "change", rid });
+    tokens({ steered: [1, ["b"]] }, end(0, 2));
+    session.move();
     expect(runs()).toHaveLength(2);
   });
 

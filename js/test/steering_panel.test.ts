@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import steeringPanel from "../src/widgets/steering_panel";
 import { open as openModule, settled, stubLayout } from "./any_model";
-import { fakeModel } from "./fake_model";
+import { DOCUMENT, fakeModel, row, target } from "./fake_model";
 
 const open = (fake: ReturnType<typeof fakeModel>, hosted = true) =>
   openModule(steeringPanel, fake.model, hosted);
@@ -35,7 +35,9 @@ describe("the panel", () => {
     for (const name of ["happy", "happy strength", "calm", "Baseline", "Steered"]) {
       expect(field(el, name), name).not.toBeNull();
     }
-    for (const control of el.querySelectorAll<HTMLElement>("input, button, textarea, [tabindex]")) {
+    for (const control of el.querySelectorAll<HTMLElement>(
+      "input, button, textarea, select, [tabindex='0']",
+    )) {
       expect(control.dataset.lmSuppressShortcuts).toBe("true");
     }
     close();
@@ -48,9 +50,9 @@ describe("the panel", () => {
       new KeyboardEvent("keydown", { key: "PageUp", bubbles: true }),
     );
     await settled();
-    expect(fake.model.get("strengths")).toEqual([0.5, 0]);
+    expect(fake.strengths).toEqual([0.5, 0]);
     expect(field(el, "happy strength").value).toBe("+0.5");
-    expect(fake.lastRun.settings.strengths).toEqual([0.5, 0]);
+    expect(fake.lastRun.document.edits[0]?.edit.strength).toBe(0.5);
     close();
   });
 
@@ -63,12 +65,12 @@ describe("the panel", () => {
       number.dispatchEvent(new Event("input", { bubbles: true }));
     }
     await settled();
-    expect(fake.model.get("strengths")).toEqual([0, -12]);
+    expect(fake.strengths).toEqual([0, -12]);
     number.value = "many";
     number.dispatchEvent(new Event("input", { bubbles: true }));
     await settled();
     expect(number.getAttribute("aria-invalid")).toBe("true");
-    expect(fake.model.get("strengths")).toEqual([0, -12]);
+    expect(fake.strengths).toEqual([0, -12]);
     close();
   });
 
@@ -76,7 +78,7 @@ describe("the panel", () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
     await settled();
-    fake.model.set("strengths", [2, 0]);
+    fake.model.set("_document", { ...DOCUMENT, edits: [row(0, 2), row(1)] });
     await settled();
     expect(field(el, "happy strength").value).toBe("+2");
     close();
@@ -95,7 +97,7 @@ describe("the panel", () => {
       v: 1,
       rid,
       op: "tokens",
-      parts: { steered: [0, ["hello"]] },
+      parts: [{ steered: [0, ["hello"]] }],
       seconds: 1,
       end: null,
     });
@@ -106,5 +108,94 @@ describe("the panel", () => {
     view.abort();
     close();
     expect(fake.listeners).toBe(0);
+  });
+
+  it("adds a feature that a search found, and takes it away again", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    const box = field(el, "Search features");
+    box.value = "rain";
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    const asked = fake.sent.at(-1) as unknown as { op: string; rid: string; args: object };
+    expect(asked).toMatchObject({ op: "search", args: { words: "rain" } });
+    const ref = { dictionary: 0, feature: 9, label: "<img src=x> rain" };
+    const rain = { ...target(0), target: ref, label: ref.label, unit: "max" as const };
+    const units = { raw: { limit: 16, times: 1 }, max: { limit: 2, times: 0.1 } };
+    fake.receive({ op: "answer", rid: asked.rid, result: [{ ...rain, units }] });
+    await settled();
+    expect(el.querySelector("[role=option]")?.getAttribute("aria-label")).toBe(ref.label);
+    box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    await settled();
+    expect(fake.model.get("_document").edits.at(-1)).toEqual({
+      id: "e2",
+      hue: 2,
+      edit: { target: ref, operator: "add", strength: 0, unit: "max" },
+    });
+    expect(el.querySelector("img")).toBeNull();
+    expect(fake.sent.some(({ op }) => op === "run")).toBe(false);
+    field(el, `Remove ${ref.label}`).click();
+    await settled();
+    expect(fake.strengths).toEqual([0, 0]);
+    close();
+  });
+
+  it("undoes and redoes a slider's whole way as one step, and resets", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    const button = (name: string) =>
+      [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!;
+    for (let n = 0; n < 3; n++) {
+      const key = new KeyboardEvent("keydown", { key: "PageUp", bubbles: true });
+      field(el, "happy").dispatchEvent(key);
+      await settled();
+    }
+    const reached = fake.strengths;
+    expect(reached[0]).toBeGreaterThan(1);
+    button("Undo").click();
+    await settled();
+    expect(fake.strengths).toEqual([0, 0]);
+    expect(button("Undo").disabled).toBe(true);
+    button("Redo").click();
+    await settled();
+    expect(fake.strengths).toEqual(reached);
+    button("Reset").click();
+    await settled();
+    expect(fake.strengths).toEqual([0, 0]);
+    close();
+  });
+
+  it("shows what is known of a token, and takes a card from Python as text", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    fake.model.set("_texts", {
+      rid: "r",
+      document: DOCUMENT,
+      samples: [
+        {
+          baseline: ["a"],
+          steered: ["<b>"],
+          coefficients: [{ e0: 2, e1: null }],
+          stopped: "length",
+          measures: {
+            tokens: [{ kl: 0.41, alternatives: [["<b>", 0.61, 0.01]] }],
+            nats: [3.2, 1.1],
+            repetition: [0.5, 0],
+          },
+        },
+      ],
+      seconds: 1,
+      described: [],
+    });
+    await settled();
+    const token = el.querySelector("[aria-label=Steered] [role=listitem]")!;
+    token.dispatchEvent(new Event("pointerover", { bubbles: true }));
+    await settled();
+    const card = el.querySelector("[role=tooltip]")!.textContent;
+    for (const part of ["<b>", ".61", ".01", "0.41 nats", "+2", "–"]) expect(card).toContain(part);
+    const meta = el.querySelector("[aria-label=Steered] .sk-meta")!.textContent;
+    expect(meta).toContain("the text repeats itself");
+    expect(meta).toContain("unlikely under the unsteered model (+2.1 nats a token)");
+    close();
   });
 });

@@ -8,9 +8,9 @@ const CONTENT: StripContent = {
   fading: false,
   running: false,
   against: null,
-  coefficients: [],
-  column: 0,
+  values: [],
   scale: 2,
+  picked: null,
 };
 const ODD = ["<s>", " a", "b ", "\n", "<img src=x>", " 日本", "\ud83d", "", "  ", "&amp;"];
 
@@ -45,7 +45,7 @@ describe("a strip", () => {
     strip.show({
       ...CONTENT,
       tokens: ["a", "b", "c", "d"],
-      coefficients: [[2], [-1], [0], [null]],
+      values: [2, -1, 0, null],
     });
     expect(words().map((word) => word.className)).toEqual(["sk-pos", "sk-neg", "", ""]);
     expect(words().map((word) => word.style.getPropertyValue("--a"))).toEqual([

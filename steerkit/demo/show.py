@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +21,7 @@ from steerkit.plans import Plan
 from steerkit.reading import Reading
 from steerkit.runs import Run
 from steerkit.where import Where
+from steerkit.whole_file import written_whole
 
 READ = (
     "Lily laughed with her friends. It began to pour, and she opened her umbrella. Then a dragon came, and Tom was sad"
@@ -158,13 +158,10 @@ def _page(names: str, reading: Reading, runs: dict[str, Run]) -> str:
 
 def _save_page(output: str, content: str) -> Path:
     path = Path(output).absolute()
-    part = path.with_name(f".{path.name}.part")  # never a page half written
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        with written_whole(path) as part:
+            part.write_text(content, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise SettingError(f"The page could not be written to '{path}': {error.strerror}. Give another file.") from None
     return path

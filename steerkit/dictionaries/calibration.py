@@ -68,9 +68,7 @@ class Calibration:
             strict=True,
         ):
             if value > 0:
-                tokens = self.prompts[text].tokens
-                before, after = tokens[max(0, token - AROUND) : token], tokens[token + 1 : token + 1 + AROUND]
-                found.append((value, "".join(before), tokens[token], "".join(after)))
+                found.append((value, *self.prompts[text].around(token, AROUND)))
         return found
 
     def contexts(self, feature: int) -> pd.DataFrame:
@@ -106,22 +104,19 @@ def calibrate(
     digest, norms, n_tokens = hashlib.sha256(), 0.0, 0
     wanted = as_trained(model, texts, chat=dictionary.parts.chat)
     for prompt, activations in model.activations(wanted, [site], batch_size=batch_size):
-        plain = [i for i, special in enumerate(prompt.special) if not special]
+        plain = (~torch.tensor(prompt.special)).nonzero()[:, 0]
         x = activations[site][plain]
         codes = dictionary.encode(x)
         features, values = codes.features.long().cpu(), codes.values.cpu()
         counts += torch.bincount(features, minlength=n)
         bins = (2 * (values / LOWEST).log2()).floor().clamp(0, BINS - 1).long()
         histogram += torch.bincount(features * BINS + bins, minlength=n * BINS)
-        here = torch.zeros(n).scatter_reduce_(0, features, values, "amax")
+        here, peak = (found.cpu() for found in codes.largest())
         maximum = maximum.maximum(here)
-        at_peak = values == here[features]
-        tokens = torch.zeros(n, dtype=torch.long)
-        tokens[features[at_peak]] = torch.tensor(plain, dtype=torch.long)[codes.tokens.cpu()[at_peak]]
         better = (here > top[:, -1]).nonzero()[:, 0]
         candidates = torch.cat([top[better], here[better, None]], dim=1)
         texts_here = torch.cat([places[0, better], torch.full((len(better), 1), len(prompts))], dim=1)
-        tokens_here = torch.cat([places[1, better], tokens[better, None]], dim=1)
+        tokens_here = torch.cat([places[1, better], plain[peak[better], None]], dim=1)
         top[better], order = candidates.topk(CONTEXTS)
         places[0, better], places[1, better] = texts_here.gather(1, order), tokens_here.gather(1, order)
         norms += x.norm(dim=-1).sum().item()

@@ -58,3 +58,16 @@ class Codes:
         dense = torch.zeros(len(self.starts) - 1, device=self.values.device)
         dense[self.tokens[found]] = self.values[found]
         return dense.reshape(self.shape[:-1])
+
+    def largest(self) -> tuple[Float[Tensor, " n_features"], Int[Tensor, " n_features"]]:
+        """Each feature's largest activation over all tokens, 0 where it is not active, and the token of it."""
+        features, n = self.features.long(), self.shape[-1]
+        largest = torch.full((n,), -torch.inf, device=self.values.device)
+        largest.scatter_reduce_(0, features, self.values, "amax")
+        n_tokens = max(len(self.starts) - 1, 1)  # of none, the largest is 0 too
+        everywhere = torch.bincount(features, minlength=n) == n_tokens
+        largest = torch.where(everywhere, largest, largest.clamp_min(0))
+        at = self.values == largest[features]
+        tokens = torch.zeros(n, dtype=torch.long, device=features.device)
+        tokens[features[at]] = self.tokens[at]
+        return largest, tokens

@@ -249,7 +249,7 @@ def _unpickle(path: Path, device: str) -> Any:
         raise DictionaryError(
             f"'{path}' holds more than tensors ({refused[1]}), and unpickling it could run its code. "
             "If you trust it, load it once with the publisher's package and "
-            "`torch.save(dictionary.state_dict(), 'weights.pt')`."
+            "save its tensors alone, as `torch.save({name: tensor}, 'weights.pt')`."
         ) from error
 
 

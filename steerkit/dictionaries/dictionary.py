@@ -12,6 +12,7 @@ import torch
 
 from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.codes import Codes
+from steerkit.dictionaries.effects import STRENGTH, Effects, measure_effects
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
@@ -361,6 +362,34 @@ class Dictionary:
             True
         """
         return self_test(self, model, texts)
+
+    def by_effect(
+        self,
+        model: Model,
+        texts: Sequence[PromptLike],
+        features: Sequence[Feature | int] | None = None,
+        *,
+        strength: float = STRENGTH,
+    ) -> Effects:
+        """Rank features by what they do to the model's next token: better ones to steer with, see `Effects`.
+
+        Args:
+            model: The model.
+            texts: Beginnings that lead nowhere in particular, such as `"From my experience,"`.
+            features: Which to try; all without them.
+            strength: How much of each is added at the last token, in multiples of the largest activation of any feature
+                there.
+
+        Raises:
+            FeatureError: An index is out of range.
+            SteerkitError: A text or the dictionary does not fit the model.
+
+        Example:
+            >>> features.by_effect(model, ["From my experience,"]).best(5)  # doctest: +SKIP
+        """
+        indices = range(self.n_features) if features is None else features
+        chosen = [self._checked(one if isinstance(one, int) else one.index) for one in indices]
+        return measure_effects(self, model, texts, chosen, strength)
 
     def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.

@@ -11,6 +11,7 @@ from steerkit.gates import Watched
 from steerkit.group import Change
 from steerkit.program import Program, SiteProgram, Stop
 from steerkit.scope import Layout
+from steerkit.selection import Selection
 from steerkit.sites import Location
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Live:
         last: Whether no pass follows the running one.
         text: Token ids so far of a text that somebody else passes through the model.
         n_prompt: How many of them are its prompt.
-        only_last: Whether captured sites are kept at the last token of the pass alone.
-        captured: (rows, tokens, width) activation at each captured site.
+        selection: The tokens at which captured sites are kept; None for all, padding included.
+        captured: Activation at each captured site: (rows, tokens, width), or what the selection leaves.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Live:
         self.last = False
         self.text: Tensor | None = None
         self.n_prompt = 0
-        self.only_last = False
+        self.selection: Selection | None = None
         self.captured: dict[str, Tensor] = {}
         self.ran = program
         self._acts: Tensor | None = None
@@ -131,8 +132,8 @@ class Live:
             read.reader = read.reader.to(hidden.device)
             self._elsewhere[read.key] = read.reader.read(self._seen_from(lm, read.location, hidden.float(), kept))
         for captured, location in stop.captured:
-            shown = hidden[:, -1:] if self.only_last else hidden
-            self.captured[str(captured)] = self._seen_from(lm, location, shown.float(), kept)
+            taken = self.selection or torch.Tensor.float
+            self.captured[str(captured)] = self._seen_from(lm, location, taken(hidden), kept, taken)
         if stop.kept:
             kept[stop.location.module] = hidden
         return hidden
@@ -155,10 +156,17 @@ class Live:
                 self._passing = change.passing if passing is None else passing.to(x.device) + change.passing
         return total
 
-    def _seen_from(self, lm: Any, location: Location, stands: Tensor, kept: dict[str, Tensor]) -> Tensor:
-        """The site's activation, from what stands at its location."""
+    def _seen_from(
+        self,
+        lm: Any,
+        location: Location,
+        stands: Tensor,
+        kept: dict[str, Tensor],
+        taken: Callable[[Tensor], Tensor] = torch.Tensor.float,
+    ) -> Tensor:
+        """The site's activation, from what stands at its location; `taken` tells which part of a whole pass that is."""
         if location.added_to is not None:
-            return stands + kept[location.added_to][:, -stands.shape[1] :].to(stands)
+            return stands + taken(kept[location.added_to]).to(stands)
         if location.norm is not None:
             gain, bias = self._norm(lm, location)
             return (stands - bias) / gain

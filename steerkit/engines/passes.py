@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from steerkit.engines.live import Live
 
 
+# What `score` leaves in the record.
+SCORED = ("logprobs", "kl", "top", "top_logprobs")
+
+
 def generate(
     lm: Any,
     live: Live,
@@ -134,31 +138,43 @@ def score(
     layout: Layout,
     last: int,
     pairs: bool,
+    top: int = 0,
     **_: object,
 ) -> None:
     """Score the last tokens of given texts and leave the figures in `live.record`.
 
     The record gets `logprobs` (rows, last), of each of the last `last` tokens given all before it, and with `pairs`
-    also `kl` (rows // 2, last): KL(row 2i ‖ row 2i + 1) in nats over the vocabulary where each was predicted.
+    also `kl` (rows // 2, last): KL(row 2i ‖ row 2i + 1) in nats over the vocabulary where each was predicted. With
+    `top` it gets `top` (rows // 2, last, 2 * top), ids of the likeliest tokens of row 2i and then of row 2i + 1, and
+    `top_logprobs` (rows // 2, last, 2, 2 * top), their log-probabilities by row 2i and by row 2i + 1.
     """
     with torch.inference_mode():  # as a decorator it would not travel: torch's own wrapper would
         n_tokens = input_ids.shape[1]
         layout = layout.to(input_ids.device)
-        logprobs, kl = [], []
+        logprobs, kl, top_ids, top_logprobs = [], [], [], []
         done = n_tokens - last
         for logits in _predictions(lm._module, live, input_ids, layout, done):
             targets = input_ids[:, done : done + logits.shape[1]]
             done += logits.shape[1]
-            previous, scores, divergences = None, [], []
+            previous, scores, divergences, best, found = None, [], [], [], []
             for row, own in enumerate(logits[:, : targets.shape[1]]):  # a row at a time: vocabularies are large
                 predicted = own.float().log_softmax(-1)
                 scores.append(predicted.gather(-1, targets[row, :, None])[:, 0])
                 if pairs and row % 2:
                     divergences.append((previous.exp() * (previous - predicted)).sum(-1).clamp_min(0))
+                if top and row % 2:  # of each of the pair, and how likely the other finds them
+                    ids = torch.cat([side.topk(top).indices for side in (previous, predicted)], -1)
+                    best.append(ids)
+                    found.append(torch.stack([side.gather(-1, ids) for side in (previous, predicted)], 1))
                 previous = predicted
             logprobs.append(torch.stack(scores))
-            kl.append(torch.stack(divergences) if pairs else None)
-        live.record.update(logprobs=torch.cat(logprobs, 1), kl=torch.cat(kl, 1) if pairs else None)
+            if pairs:
+                kl.append(torch.stack(divergences))
+            if top:
+                top_ids.append(torch.stack(best))
+                top_logprobs.append(torch.stack(found))
+        lists = {"logprobs": logprobs, "kl": kl, "top": top_ids, "top_logprobs": top_logprobs}
+        live.record.update({name: torch.cat(parts, 1) for name, parts in lists.items() if parts})
 
 
 def _predictions(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from steerkit.sites import Site
 from steerkit.storybook.language.stories import Story, concepts
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.dictionary import Dictionary
     from steerkit.model import Model
     from steerkit.tokens import Prompt
-
-COLUMNS = 256  # features that are ranked at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +47,42 @@ def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story])
         dictionary: A dictionary of the model's.
         stories: The stories; each is read whole, so a sentence is read after those before it.
     """
-    site, names = dictionary.reads_at(), concepts()
-    column = {name: i for i, name in enumerate(names)}
     activations, expressed, held_out = [], [], []
+    for read in keyed_activations(model, dictionary.reads_at(), stories):
+        dense = dictionary.encode(read.x).to_dense()
+        largest = torch.zeros(len(read.expressed), dictionary.n_features)
+        index = read.sentence[:, None].expand_as(dense)
+        activations.append(largest.scatter_reduce_(0, index, dense, "amax", include_self=False))
+        expressed.append(read.expressed)
+        held_out.append(read.held_out)
+    return Sentences(torch.cat(activations), torch.cat(expressed), torch.cat(held_out))
+
+
+class Read(NamedTuple):
+    """A story as the model reads it, without special tokens.
+
+    Attributes:
+        x: (n_tokens, d_model) activations.
+        sentence: (n_tokens,) the sentence that each token stands in.
+        expressed: (n_sentences, n_concepts) in the order of `storybook.concepts()`.
+        held_out: (n_sentences,) whether a held-out lexeme stands in it.
+    """
+
+    x: Float[Tensor, "token d_model"]
+    sentence: Int[Tensor, " token"]
+    expressed: Bool[Tensor, "sentence concept"]
+    held_out: Bool[Tensor, " sentence"]
+
+
+def keyed_activations(model: Model, site: Site, stories: Sequence[Story]) -> Iterator[Read]:
+    """Read stories whole, one after another (shorter ones first).
+
+    Args:
+        model: The model.
+        site: Where to read.
+        stories: The stories.
+    """
+    column = {name: i for i, name in enumerate(concepts())}
     # `activations` hands out short texts first and says which by its tokens alone.
     stories = sorted(stories, key=lambda story: len(model.encode(story.text)))
     for story, (prompt, found) in zip(
@@ -58,16 +90,11 @@ def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story])
     ):
         places = sentence_of(prompt, story)
         inside = places >= 0
-        dense = dictionary.encode(found[site][inside]).to_dense()
-        n = len(story.sentences)
-        largest = torch.zeros(n, dictionary.n_features)
-        activations.append(largest.scatter_reduce_(0, places[inside, None].expand_as(dense), dense, "amax"))
-        key = torch.zeros(n, len(names), dtype=torch.bool)
+        key = torch.zeros(len(story.sentences), len(column), dtype=torch.bool)
         for i, sentence in enumerate(story.sentences):
             key[i, [column[name] for name in sentence.concepts]] = True
-        expressed.append(key)
-        held_out += [sentence.held_out for sentence in story.sentences]
-    return Sentences(torch.cat(activations), torch.cat(expressed), torch.tensor(held_out))
+        held_out = torch.tensor([sentence.held_out for sentence in story.sentences])
+        yield Read(found[site][inside], places[inside], key, held_out)
 
 
 def sentence_of(prompt: Prompt, story: Story) -> Int[Tensor, " token"]:
@@ -82,32 +109,6 @@ def sentence_of(prompt: Prompt, story: Story) -> Int[Tensor, " token"]:
             sentence += 1
         places.append(sentence)
     return torch.tensor(places)
-
-
-def auroc(
-    scores: Float[Tensor, "sentence feature"], positive: Bool[Tensor, "sentence concept"]
-) -> Float[Tensor, "feature concept"]:
-    """The probability that a sentence with the concept scores higher than one without; ties count half.
-
-    NaN for a concept that all sentences have, or none.
-
-    Example:
-        >>> auroc(torch.tensor([[0.0], [1.0], [1.0], [2.0]]), torch.tensor([[False], [False], [True], [True]]))
-        tensor([[0.8750]])
-    """
-    n = len(scores)
-    n_positive = positive.sum(0).double()
-    sums = torch.cat([_ranks(part.T.contiguous()) @ positive.double() for part in scores.split(COLUMNS, dim=1)])
-    below = sums - n_positive * (n_positive + 1) / 2  # Mann-Whitney's U
-    return (below / (n_positive * (n - n_positive))).float()
-
-
-def _ranks(rows: Float[Tensor, "feature sentence"]) -> Float[Tensor, "feature sentence"]:
-    """Ranks from 1 within each row, equal values at their mean rank."""
-    ordered = rows.sort(dim=1).values
-    first = torch.searchsorted(ordered, rows)
-    last = torch.searchsorted(ordered, rows, right=True)
-    return (first + last + 1).double() / 2
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 @pytest.mark.usefixtures("server")
 def test_saved_panel(browser: BrowserContext) -> None:
-    cells = [SETUP, PANEL, "panel.strengths = [1.5]; panel.start(); panel.wait(60)", "print(panel.run.text, end='')"]
+    cells = [SETUP, PANEL, "panel.plan = joy.add(1.5); panel.start(); panel.wait(60)", "print(panel.run.text, end='')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook).execute()
     models = notebook.metadata["widgets"][WIDGET_STATE]["state"].values()

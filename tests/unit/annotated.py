@@ -45,7 +45,9 @@ def lenient(name, globals=None, locals=None, fromlist=(), level=0):
 strict, builtins.__import__ = builtins.__import__, lenient
 typing.TYPE_CHECKING = True
 try:
-    importlib.import_module("steerkit.model")  # from the top, as imports for type checkers alone go up
+    # from the top, as imports for type checkers alone go up; edits make instances of conditions, so they come first
+    for name in ("steerkit.edits", "steerkit.model"):
+        importlib.import_module(name)
     for module in pkgutil.walk_packages(steerkit.__path__, "steerkit."):
         importlib.import_module(module.name)
 finally:

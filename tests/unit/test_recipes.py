@@ -321,3 +321,11 @@ def test_neuronpedia_runs_the_model_that_the_features_belong_to(chat, monkeypatc
         else:
             with pytest.raises(PlanError, match="it steers google/gemma-2-2b with this feature, and the recipe steers"):
                 recipe.to_neuronpedia()
+
+
+def test_a_text_that_is_written_already_needs_no_second_writing(tinystories, recipe):
+    run = tinystories.model.generate(PROMPT, recipe.plan, max_new_tokens=12, seed=3)
+    again = sk.Recipe.from_json(sk.Recipe.of(tinystories.model, run, PROMPT).to_json())
+    assert again.to_json() == recipe.to_json()
+    with pytest.raises(PromptError, match="another prompt"):
+        sk.Recipe.of(tinystories.model, run, "Another")

@@ -12,7 +12,8 @@ import steerkit.actions
 import steerkit.operators
 import steerkit.sites
 import steerkit.tokens
-import steerkit.vectors
+import steerkit.vectors.provenance
+import steerkit.vectors.vector
 import steerkit.where
 from steerkit.engines.sampling import Sampling, choose
 from steerkit.plans import Plan
@@ -53,7 +54,15 @@ def test_wrong_shapes_of_logits_raise():
 
 @pytest.mark.parametrize(
     "module",
-    [steerkit.actions, steerkit.operators, steerkit.sites, steerkit.tokens, steerkit.vectors, steerkit.where],
+    [
+        steerkit.actions,
+        steerkit.operators,
+        steerkit.sites,
+        steerkit.tokens,
+        steerkit.vectors.provenance,
+        steerkit.vectors.vector,
+        steerkit.where,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_examples_in_docstrings(module):
@@ -61,7 +70,7 @@ def test_examples_in_docstrings(module):
 
 
 @pytest.mark.parametrize(
-    "module", [steerkit.sites, steerkit.vectors, steerkit.where], ids=lambda module: module.__name__
+    "module", [steerkit.sites, steerkit.vectors.vector, steerkit.where], ids=lambda module: module.__name__
 )
 def test_there_are_examples(module):
     assert doctest.testmod(module, extraglobs={"torch": torch}).attempted > 0

@@ -58,8 +58,11 @@ def test_arithmetic(joy):
 def test_labels_say_how_a_vector_was_made(joy):
     other = sk.Vector({"1.resid_post": [1.0, 1.0]}, "b")
     assert (joy / 2).label == "0.5*joy"
-    assert (-(joy + other)).label == "-(joy + b)"
-    assert (joy - (joy - other)).label == "joy - (joy - b)"
+    assert (joy - 0.5 * other).label == "joy - 0.5*b"
+    assert (joy + -0.5 * other).label == "joy - 0.5*b"
+    assert (-(joy + other)).label == "-joy - b"
+    assert (joy - (joy - other)).label == "joy - joy + b"
+    assert (2 * (joy / 2)).label == "joy"
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -90,5 +93,10 @@ def test_equality_is_of_directions(joy):
 
 def test_as_a_frame(joy):
     frame = joy.to_frame()
-    assert frame.to_dict("list") == {"site": ["0.mlp_out", "1.resid_post"], "width": [3, 2], "norm": [3.0, 5.0]}
+    assert frame.to_dict("list") == {
+        "site": ["0.mlp_out", "1.resid_post"],
+        "width": [3, 2],
+        "norm": [3.0, 5.0],
+        "offset": [0.0, 0.0],
+    }
     assert repr(joy) == "Vector('joy', 0.mlp_out, 1.resid_post)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ import steerkit as sk
 import steerkit_widgets as skw
 
 MODEL = Path(__file__).parents[3] / "shared" / "data" / "models" / "stories260K"
+LONG = {"max_new_tokens": 200}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def model() -> sk.Model:
     return sk.load(MODEL)
 
 
-def vector(model: sk.Model, *sites: str, label: str = "joy", seed: int = 0) -> sk.Vector:
+def vector(model: sk.Model, *sites: str, label: str = "joy", seed: int = 40) -> sk.Vector:
     noise = torch.Generator().manual_seed(seed)
     return sk.Vector({site: torch.randn(model.d_model, generator=noise) for site in sites}, label)
 
@@ -44,19 +45,37 @@ class Page(skw.SteeringPanel):
     def ask(self, **message: Any) -> None:
         self._on_message(self, {"v": 1, **message}, [])
 
-    def run_from_page(self, rid: str, **changes: Any) -> None:
-        names = ("prompt", "strengths", "seed", "temperature", "max_new_tokens")
-        self.ask(rid=rid, op="run", settings={name: getattr(self, name) for name in names} | changes)
+    def document(self, strengths: list[float] | None = None, **changes: Any) -> dict[str, Any]:
+        """What the screen asks for, with some things changed."""
+        document = json.loads(json.dumps(self._document))
+        for row, strength in zip(document["edits"], strengths or [], strict=False):
+            row["edit"]["strength"] = strength
+        for name, value in changes.items():
+            (document["settings"] if name in document["settings"] else document)[name] = value
+        return document
 
-    def gathered(self, rid: str) -> dict[str, list[Any]]:
+    def run_from_page(self, rid: str, strengths: list[float] | None = None, **changes: Any) -> None:
+        self.ask(rid=rid, op="run", document=self.document(strengths, **changes))
+
+    def gathered(self, rid: str, sample: int = 0) -> dict[str, list[Any]]:
         """The parts of a run as a page puts them together."""
         parts: dict[str, list[Any]] = {"baseline": [], "steered": [], "coefficients": []}
         for message in self.sent:
             if message["op"] == "tokens" and message["rid"] == rid:
-                for part, (first, items) in message["parts"].items():
+                for part, (first, items) in message["parts"][sample].items():
                     assert first == len(parts[part]), "pushes follow on each other"
                     parts[part] += items
         return parts
+
+    def reply(self, rid: str, seconds: float = 30) -> dict[str, Any]:
+        """The answer to a question."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for message in self.sent:
+                if message.get("rid") == rid and message["op"] in ("answer", "error"):
+                    return message
+            time.sleep(0.005)
+        raise AssertionError(f"no answer to {rid}")
 
 
 @pytest.fixture
@@ -67,16 +86,33 @@ def panel(model: sk.Model) -> Iterator[Page]:
 
 
 def test_a_run_streams_what_the_result_holds(panel: Page) -> None:
-    panel.run_from_page("a", strengths=[0.5])
+    panel.run_from_page("a", [0.5])
     assert panel.wait(30)
-    parts, end = panel.gathered("a"), panel.sent[-1]["end"]
+    parts = panel.gathered("a")
+    end = next(message["end"] for message in reversed(panel.sent) if message["op"] == "tokens")
     assert "".join(parts["steered"]) == panel.run.text
     assert "".join(parts["baseline"]) == panel.baseline.text
-    assert len(parts["coefficients"]) == len(panel.run.token_ids) == end["counts"]["coefficients"]
-    assert [row[0] for row in parts["coefficients"]] == pytest.approx(panel.run.coefficients[:, 0].tolist(), rel=1e-3)
-    assert end["stopped"] == panel.run.stopped
+    assert len(parts["coefficients"]) == len(panel.run.token_ids) == end["counts"][0]["coefficients"]
+    read = [row["e0"] for row in parts["coefficients"]]
+    assert read == pytest.approx(panel.run.coefficients[:, 0].tolist(), rel=1e-3)
+    assert end["stopped"] == [panel.run.stopped]
     assert end["error"] is None
-    assert panel._texts["steered"] == parts["steered"]
+    sample = panel._texts["samples"][0]
+    assert sample["steered"] == parts["steered"]
+    assert panel._texts["described"] == panel.run.plan.describe().splitlines()
+
+
+def test_what_a_token_might_have_been_is_that_of_the_library(panel: Page) -> None:
+    panel.run_from_page("a", [0.5])
+    panel.wait(30)
+    measures, found = panel._texts["samples"][0]["measures"], panel._model.alternatives(panel.run, 4)
+    for place, shown in enumerate(measures["tokens"]):
+        assert shown["kl"] == pytest.approx(found.kl[place].item(), rel=1e-3, abs=1e-6)
+        assert [a[0] for a in shown["alternatives"]] == [a.token for a in found[place]]
+        assert [a[1] for a in shown["alternatives"]] == pytest.approx([a.steered for a in found[place]], rel=1e-3)
+    assert measures["nats"][0] == pytest.approx(panel.run.nats, rel=1e-3)
+    assert measures["repetition"] == pytest.approx([panel.run.repetition, panel.baseline.repetition], abs=1e-3)
+    assert panel.alternatives[0].kl.tolist() == found.kl.tolist()
 
 
 def test_at_rest_the_texts_are_the_same(panel: Page) -> None:
@@ -85,27 +121,37 @@ def test_at_rest_the_texts_are_the_same(panel: Page) -> None:
     assert panel.run.text == panel.baseline.text
 
 
+def test_several_seeds_are_the_texts_of_each(panel: Page) -> None:
+    panel.run_from_page("a", [0.5], seeds=[3, 0, 5])
+    panel.wait(60)
+    joy = vector(panel._model, "1.resid_post")
+    for sample, seed in enumerate([3, 0, 5]):
+        alone = panel._model.compare("One day", [joy.add(0.5)], max_new_tokens=20, seed=seed)
+        assert panel.runs[sample].text == alone.steered.text == "".join(panel.gathered("a", sample)["steered"])
+        assert panel.baselines[sample].text == alone.baseline.text
+
+
 def test_the_baseline_is_written_once(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     stream = panel._model.stream
     monkeypatch.setattr(panel._model, "stream", lambda *a, **k: asked.append(k["baseline"]) or stream(*a, **k))
-    for change in [{}, {"strengths": [1.0]}, {"seed": 1}, {"seed": 1, "strengths": [-1.0]}]:
-        panel.run_from_page(str(change), **change)
+    for rid, change in enumerate([{}, {"strengths": [1.0]}, {"seeds": [1]}, {"seeds": [1], "strengths": [-1.0]}]):
+        panel.run_from_page(str(rid), **change)
         panel.wait(30)
-        assert "".join(panel.gathered(str(change))["baseline"]) == panel.baseline.text
+        assert "".join(panel.gathered(str(rid))["baseline"]) == panel.baseline.text
     assert asked == [True, False, True, False]
 
 
 def test_the_newest_request_wins(panel: Page) -> None:
     for strength in range(10):
-        panel.run_from_page(f"r{strength}", strengths=[float(strength)], max_new_tokens=40)
+        panel.run_from_page(f"r{strength}", [float(strength)], max_new_tokens=40)
     panel.wait(30)
     assert panel.run.plan[0].strength == 9
     assert "".join(panel.gathered("r9")["steered"]) == panel.run.text
 
 
 def test_stop_keeps_what_there_is(panel: Page) -> None:
-    panel.run_from_page("a", max_new_tokens=200)
+    panel.run_from_page("a", **LONG)
     while not panel.gathered("a")["steered"]:
         time.sleep(0.001)
     panel.ask(rid="a", op="stop")
@@ -121,7 +167,7 @@ def test_stop_does_not_wait_for_a_model_at_work(panel: Page, monkeypatch: pytest
     monkeypatch.setattr(panel._model, "stream", lambda *a, **k: free.wait(30) and stream(*a, **k))
     panel.run_from_page("a")
     panel.ask(rid="a", op="stop")
-    assert panel.sent[-1]["end"]["stopped"] == "cancelled"
+    assert panel.sent[-1]["end"]["stopped"] == ["cancelled"]
     free.set()
     panel.run_from_page("b")
     panel.wait(30)
@@ -132,11 +178,55 @@ def test_a_pull_brings_what_was_lost(panel: Page) -> None:
     panel.run_from_page("a")
     panel.wait(30)
     tokens = panel.gathered("a")["steered"]
-    panel.ask(rid="a", op="pull", have={"baseline": 20, "steered": 3, "coefficients": 20})
-    assert panel.sent[-1]["parts"]["steered"] == [3, tokens[3:]]
-    panel.ask(rid="older", op="pull", have={"baseline": 0, "steered": 0, "coefficients": 0})
+    panel.ask(rid="a", op="pull", have=[{"baseline": 20, "steered": 3, "coefficients": 20}])
+    assert panel.sent[-1]["parts"][0]["steered"] == [3, tokens[3:]]
+    panel.ask(rid="older", op="pull", have=[])
     assert [message["op"] for message in panel.sent[-2:]] == ["start", "tokens"]
     assert panel.sent[-1]["rid"] == "a"
+
+
+def test_steered_from_a_token_on(panel: Page) -> None:
+    row = panel._document["edits"][0]
+    strong = {**row, "edit": {**row["edit"], "strength": 3.0}}
+    panel.run_from_page("a", [0.5])
+    panel.wait(30)
+    first = panel.run
+    panel.run_from_page("b", [3.0], before=[{"until": 8, "edits": panel.document([0.5])["edits"]}])
+    panel.wait(30)
+    assert panel.run.token_ids[:8] == first.token_ids[:8]
+    joy = vector(panel._model, "1.resid_post")
+    with panel._model.stream("One day", [joy.add(0.5)], max_new_tokens=20) as stream:
+        for step in stream:
+            if step.index == 7:
+                stream.update([joy.add(3)])
+        assert panel.run.token_ids == stream.result().token_ids
+    assert panel.run.plan[0].strength == strong["edit"]["strength"]
+    shown = panel._texts["samples"][0]["measures"]["tokens"]
+    assert [token is None for token in shown] == [i < 8 for i in range(len(shown))]
+
+
+def test_a_running_text_takes_a_change(panel: Page) -> None:
+    panel.run_from_page("a", **LONG)
+    while not panel.gathered("a")["steered"]:
+        time.sleep(0.001)
+    panel.ask(rid="a", op="change", document=panel.document([4.0], **LONG))
+    assert panel.wait(60)
+    assert panel.run.plan[0].strength == 4
+    changed = panel._texts["document"]["before"]
+    assert [stage["edits"][0]["edit"].get("strength", 0) for stage in changed] == [0]
+    panel.ask(rid="b", op="run", document=panel._texts["document"])
+    written = panel.run.token_ids
+    assert panel.wait(60)
+    assert panel.run.token_ids == written, "the document says how to write it again"
+
+
+def test_a_random_control_is_as_long(panel: Page) -> None:
+    panel.run_from_page("a", [2.0], control=True)
+    panel.wait(30)
+    edit, joy = panel.run.plan[0], vector(panel._model, "1.resid_post")
+    assert edit.target.label == "random (joy)"
+    assert edit.target.norm("1.resid_post") == pytest.approx(joy.norm("1.resid_post"), rel=1e-5)
+    assert edit.target != joy
 
 
 @pytest.mark.parametrize(
@@ -144,9 +234,11 @@ def test_a_pull_brings_what_was_lost(panel: Page) -> None:
     [
         ("nonsense", "nonsense"),
         ({"op": "sing", "rid": "a"}, "sing"),
-        ({"op": "run", "rid": "a"}, "prompt=None"),
-        ({"op": "run", "rid": "a", "settings": {"prompt": 3}}, "prompt=3"),
-        ({"op": "pull", "rid": "a"}, "pull"),
+        ({"op": "run", "rid": "a"}, "None"),
+        ({"op": "run", "rid": 3}, "names no run"),
+        ({"op": "run", "rid": "a", "document": {"prompt": 3}}, "settings"),
+        ({"op": "search", "rid": "a"}, "search"),
+        ({"op": ["run"], "rid": "a"}, "run"),
     ],
 )
 def test_a_malformed_message_is_answered(panel: Page, message: Any, told: str) -> None:
@@ -155,28 +247,106 @@ def test_a_malformed_message_is_answered(panel: Page, message: Any, told: str) -
     assert told in panel.sent[-1]["error"]["message"]
 
 
-@pytest.mark.parametrize("strengths", [[], [1.0, 2.0], [float("nan")], ["1"]])
-def test_strengths_that_fit_no_slider_are_refused(panel: Page, strengths: list[Any]) -> None:
-    panel.run_from_page("a", strengths=strengths)
-    assert panel.sent[-1]["op"] == "error"
-
-
-def test_errors_are_told_in_words(panel: Page, caplog: pytest.LogCaptureFixture) -> None:
-    panel.run_from_page("a", prompt="")
+def test_a_malformed_pull_is_answered(panel: Page) -> None:
+    panel.run_from_page("a")
     panel.wait(30)
-    error = panel.sent[-1]["end"]["error"]
-    assert error["kind"] == "PromptError"
-    assert "empty" in error["message"]
+    for have in (None, [], [{"baseline": 1}], [{"baseline": "1", "steered": 0, "coefficients": 0}]):
+        panel.ask(rid="a", op="pull", have=have)
+        assert "have=" in panel.sent[-1]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"edits": [{"id": "e0"}]}, "has no 'hue'"),
+        ({"edits": [{"id": "e0", "hue": 0, "edit": {"target": {"vector": 0}, "operator": "add", "x": 1}}]}, "'x'"),
+        ({"edits": [{"id": "e0", "hue": 0, "edit": {"target": {"vector": 9}, "operator": "add"}}]}, "there are 1"),
+        ({"edits": [{"id": "e0", "hue": 0, "edit": {"target": {"vector": 0}, "operator": "sing"}}]}, "no operator"),
+        ({"seeds": []}, "no seed"),
+        ({"seeds": ["1"]}, "where a whole number belongs"),
+        ({"temperature": -1}, "out of range"),
+        ({"prompt": {"messages": [{"role": "user"}]}}, "has no 'content'"),
+        ({"prompt": {"text": ""}}, "The prompt is empty"),
+    ],
+)
+def test_errors_are_told_in_words(panel: Page, change: dict[str, Any], told: str) -> None:
+    panel.run_from_page("a", **change)
+    panel.wait(30)
+    last = panel.sent[-1]
+    error = last["error"] if last["op"] == "error" else last["end"]["error"]
+    assert told in error["message"]
     panel.run_from_page("b")
     panel.wait(30)
     assert panel.run is not None
 
 
-def test_plan_and_strengths(panel: Page) -> None:
-    panel.strengths = [2]
-    assert [edit.strength for edit in panel.plan] == [2.0]
-    with pytest.raises(TraitError, match="1 sliders"):
-        panel.strengths = [1, 2]
+def test_python_sets_what_the_screen_asks_for(panel: Page) -> None:
+    joy, calm = vector(panel._model, "1.resid_post"), vector(panel._model, "0.resid_post", label="calm", seed=1)
+    edits = [joy.add(2, when=calm > 0.5), calm.ablate(where=sk.Where(prompt=False))]
+    panel.plan = edits
+    panel.prompt, panel.settings = "The dog", {"seeds": [4], "temperature": 0}
+    assert list(panel.plan) == edits
+    assert [row["hue"] for row in panel._document["edits"]] == [0, 1]
+    assert {shown["label"] for shown in panel._targets.values()} == {"joy", "calm"}
+    panel.start()
+    panel.wait(30)
+    alone = panel._model.generate("The dog", edits, max_new_tokens=20, temperature=0, seed=4)
+    assert panel.run.text == alone.text
+    with pytest.raises(TypeError, match="text or a list of chat messages"):
+        panel.prompt = [3]
+    with pytest.raises(TraitError, match="edits"):
+        panel._document = {**panel._document, "edits": 3}
+
+
+def test_presets_are_plans(panel: Page) -> None:
+    joy = vector(panel._model, "1.resid_post")
+    panel.presets = {"loud": [joy.add(3)], "still": []}
+    assert {name: list(plan) for name, plan in panel.presets.items()} == {"loud": [joy.add(3)], "still": []}
+
+
+def test_a_script_and_a_recipe_write_the_text_again(panel: Page) -> None:
+    panel.ask(op="recipe", rid="none", args={})
+    assert "Press Run first" in panel.reply("none")["error"]["message"]
+    panel._document = panel.document([1.5])
+    panel.start()
+    panel.wait(30)
+    panel.ask(op="script", rid="script", args={})
+    space: dict[str, Any] = {}
+    exec(panel.reply("script")["result"], space)
+    assert space["run"].text == panel.run.text
+    panel.ask(op="recipe", rid="recipe", args={})
+    text = panel.reply("recipe")["result"]
+    assert sk.Recipe.from_json(text).run(panel._model).same
+    panel.plan, panel.prompt = [], "Another"
+    panel.ask(op="load", rid="load", args={"text": text})
+    assert panel.reply("load")["op"] == "answer"
+    assert panel.prompt == "One day"
+    assert panel.plan[0].strength == 1.5
+    panel.ask(op="load", rid="hostile", args={"text": '{"format": "<script>alert(1)</script>"}'})
+    assert panel.reply("hostile")["op"] == "error"
+
+
+def test_features_are_searched_and_steered() -> None:
+    model = sk.load()
+    features = model.dictionary()
+    panel = Page(model, features, prompt="One day, Mia", max_new_tokens=4)
+    panel.ask(op="search", rid="s", args={"words": "rain"})
+    first = panel.reply("s")["result"][0]
+    rain = features["rain"]
+    assert first["label"] == "rain"
+    assert first["target"] == {"dictionary": 0, "feature": rain.index, "label": "rain"}
+    assert first["unit"] == "max"
+    assert first["units"]["max"]["times"] == pytest.approx(1 / rain.max_activation)
+    assert first["units"]["norm"]["times"] is None
+    edit = {"target": first["target"], "operator": "add", "strength": 1.2, "unit": "max"}
+    panel._document = {**panel._document, "edits": [{"id": "e0", "hue": 0, "edit": edit}]}
+    assert list(panel.plan) == [rain.add(1.2, unit="max")]
+    assert panel._targets["d0:" + str(rain.index)]["label"] == "rain"
+    panel.follow([rain, features["joy"]])
+    assert [edit.target.label for edit in panel.plan] == ["rain", "joy"]
+    panel.follow([])
+    assert [edit.target.label for edit in panel.plan] == ["rain"], "only those at rest that came so go"
+    panel.close()
 
 
 def test_coefficients_of_several_vectors_over_several_sites(model: sk.Model) -> None:
@@ -184,51 +354,67 @@ def test_coefficients_of_several_vectors_over_several_sites(model: sk.Model) -> 
     panel = Page(model, vectors, prompt="One day", max_new_tokens=5)
     panel.start()
     panel.wait(30)
-    run, rows = panel.run, panel._texts["coefficients"]
+    run, rows = panel.run, panel._texts["samples"][0]["coefficients"]
     for edit in range(2):
         columns = [j for j, column in enumerate(run.columns) if column.edit == edit]
-        assert [row[edit] for row in rows] == pytest.approx(run.coefficients[:, columns].mean(1).tolist(), rel=1e-3)
+        assert [row[f"e{edit}"] for row in rows] == pytest.approx(
+            run.coefficients[:, columns].mean(1).tolist(), rel=1e-3
+        )
     panel.close()
 
 
-def test_a_steered_text_that_ends_before_the_baseline(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = panel._model.generate("One day", max_new_tokens=6)
-    token = sk.Token(whole.token_ids[0], whole.tokens[0], 0.0, False)
-    read = torch.ones(1)
-    written = panel._model.generate("One day", [vector(panel._model, "0.resid_post").add(1)], max_new_tokens=1)
-
-    class Ends(list):
-        columns = written.columns
-
-        def result(self) -> sk.Run:
-            return dataclasses.replace(
-                whole,
-                token_ids=whole.token_ids[:2],
-                tokens=whole.tokens[:2],
-                special=whole.special[:2],
-                logprobs=whole.logprobs[:2],
-                coefficients=torch.ones(2, 1),
-                columns=self.columns,
-                stopped="end",
-            )
-
-        def baseline_result(self) -> sk.Run:
-            return whole
-
-    steps = Ends(sk.Step(i, token if i < 2 else None, token, read if i else None) for i in range(6))
-    monkeypatch.setattr(panel._model, "stream", lambda *a, **k: steps)
-    panel.run_from_page("a")
+def test_an_edit_that_is_off_has_no_effect(panel: Page) -> None:
+    row = panel._document["edits"][0]
+    off = {**row, "edit": {**row["edit"], "strength": 3.0, "enabled": False}}
+    panel.run_from_page("a", edits=[off])
     panel.wait(30)
-    assert panel.sent[-1]["end"]["counts"] == {"baseline": 6, "steered": 2, "coefficients": 2}
+    assert panel.run.text == panel.baseline.text
 
 
-def test_sliders_have_names_of_their_own(model: sk.Model) -> None:
-    panel = Page(model, [vector(model, "0.resid_post"), vector(model, "1.resid_post")])
-    assert [slider["label"] for slider in panel._sliders] == ["joy", "joy (2)"]
-    panel.close()
+def test_nothing_is_left_behind(model: sk.Model) -> None:
+    def hooks() -> int:
+        modules = model.nnsight._module.modules()
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+
+    before, hooked = threading.active_count(), hooks()
+    for _ in range(3):
+        panel = Page(model, [vector(model, "0.resid_post")], prompt="One day", **LONG)
+        panel.start()
+        panel.close()
+        assert panel.wait(30)
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+    assert hooks() == hooked
 
 
-def test_what_is_no_vector_or_no_argument_is_refused(model: sk.Model) -> None:
+def test_a_storm_of_requests_ends_in_the_last_one(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, most, lock = 0, 0, threading.Lock()
+    write = panel._writer.write
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        try:
+            return write(*arguments)
+        finally:
+            with lock:
+                at_once -= 1
+
+    monkeypatch.setattr(panel._writer, "write", counted)
+    for n in range(300):
+        panel.run_from_page(f"r{n}", [n / 100])
+        time.sleep(0.002)
+    assert panel.wait(30)
+    assert most == 1
+    assert panel.run.plan[0].strength == 2.99
+    assert "".join(panel.gathered("r299")["steered"]) == panel.run.text
+
+
+def test_what_is_no_target_or_no_argument_is_refused(model: sk.Model) -> None:
     joy = vector(model, "0.resid_post")
     with pytest.raises(TypeError, match="did you mean 'prompt'"):
         Page(model, [joy], promt="One day")
@@ -236,10 +422,3 @@ def test_what_is_no_vector_or_no_argument_is_refused(model: sk.Model) -> None:
         Page(model, joy)
     with pytest.raises(TypeError, match="list of vectors"):
         Page(model, ["joy"])
-
-
-def test_close_ends_the_text(model: sk.Model) -> None:
-    panel = Page(model, [vector(model, "0.resid_post")], prompt="One day", max_new_tokens=200)
-    panel.start()
-    panel.close()
-    assert panel.wait(30)

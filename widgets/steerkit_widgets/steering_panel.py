@@ -1,55 +1,61 @@
-"""The panel that steers: a prompt, a slider a vector, and two texts side by side."""
+"""The panel that steers: a prompt, a list of edits, and the texts without and with them side by side."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import traitlets
 
-from steerkit_widgets._base import Widget, refuse_unknown
-from steerkit_widgets._generation import PARTS, Failure, Generation, Settings, json_row
+import steerkit as sk
+from steerkit.dictionaries.dictionary import Dictionary
+from steerkit.edits import Target
+from steerkit.errors import SteerkitError
+from steerkit.plans import EditsLike, Plan
+from steerkit.records import Record
+from steerkit.tokens import PromptLike
+from steerkit_widgets import _exchange as exchange
+from steerkit_widgets._asking import Answer, AskedWidget
+from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._document import Document, Row, plain_prompt, rows
 from steerkit_widgets._page import bundle
-from steerkit_widgets._worker import Worker
+from steerkit_widgets._running import Running
+from steerkit_widgets._targets import Targets, key
+from steerkit_widgets._writing import Writer
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    import steerkit as sk
-    from steerkit.program import Column
-
-PUSH_SECONDS = 1 / 30
-ARGUMENTS = ["prompt", "max_new_tokens", "seed", "temperature", "top_p", "limit"]
+N_FOUND = 12  # features that a search shows
+ARGUMENTS = ["prompt", "max_new_tokens", "seeds", "temperature", "top_p", "limit", "presets"]
 
 
-class SteeringPanel(Widget):
+class SteeringPanel(AskedWidget):
     """Steer a model by hand: baseline and steered text stream side by side.
 
     Moving a slider cancels the running text and starts again with the new strength; the newest
     position always wins. The baseline stays put for a prompt, seed and sampling.
 
-    The prompt, strengths, seed, temperature and length are set by the view; where Python sets one,
-    the view follows.
+    What the screen asks for is set by the view; where Python sets it, the view follows.
 
     Args:
         model: A model from `steerkit.load`.
-        features: Vectors, a slider each, at rest.
-        prompt: What the texts begin with.
+        features: A dictionary to search in; or vectors and features, a slider each at rest, and dictionaries.
+        prompt: What the texts begin with: a text, or chat messages.
         max_new_tokens: Length of the new text, in tokens.
-        seed: Seed of the noise that both texts draw from.
+        seeds: Seed of the noise that both texts draw from; several for several pairs of texts.
         temperature: 0 is greedy.
         top_p: Share of the probability that is drawn from.
-        limit: Strength at the ends of the sliders, in multiples of the vector. Number fields go beyond.
+        limit: Strength at the ends of the sliders, in multiples of the direction; without it, features whose maximum
+            activation is known go by that. Number fields go beyond.
+        presets: Edits to choose from, by name.
 
     Raises:
-        TypeError: `features` is no list of vectors, or an argument is unknown.
+        TypeError: `features` is no dictionary and no list of targets, or an argument is unknown.
 
     Example:
-        >>> panel = SteeringPanel(model, [joy], prompt="One day, Mia")  # doctest: +SKIP
+        >>> panel = SteeringPanel(model, features, prompt="One day, Mia")  # doctest: +SKIP
+        >>> panel.plan = [features["rain"].add(1.2, unit="max")]  # doctest: +SKIP
         >>> panel.run.text  # the last steered text  # doctest: +SKIP
     """
 
@@ -57,230 +63,229 @@ class SteeringPanel(Widget):
     _css = bundle("steering_panel.css")
 
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
-    prompt = traitlets.Unicode().tag(sync=True, echo_update=False)
-    strengths = traitlets.List(traitlets.Float()).tag(sync=True, echo_update=False)
-    seed = traitlets.Int().tag(sync=True, echo_update=False)
-    temperature = traitlets.Float().tag(sync=True, echo_update=False)
-    max_new_tokens = traitlets.Int().tag(sync=True, echo_update=False)
-
-    _sliders = traitlets.List().tag(sync=True)  # set by Python
+    _document = traitlets.Dict().tag(sync=True, echo_update=False)  # set by the view, and by Python
+    _presets = traitlets.List().tag(sync=True, echo_update=False)  # set by the view, and by Python
+    _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
+    _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
+    _chat = traitlets.Bool().tag(sync=True)  # set by Python
     _texts = traitlets.Instance(dict, allow_none=True).tag(sync=True)  # set by Python, after each run
 
-    _worker: Worker | None = None
+    _running: Running | None = None
 
     def __init__(
         self,
         model: sk.Model,
-        features: Sequence[sk.Vector],
-        prompt: str = "",
+        features: Dictionary | Sequence[Target | Dictionary],
+        prompt: PromptLike = "",
         max_new_tokens: int = 60,
         *,
-        seed: int = 0,
+        seeds: int | Sequence[int] = 0,
         temperature: float = 0.8,
         top_p: float = 1.0,
-        limit: float = 5.0,
+        limit: float | None = None,
+        presets: Mapping[str, EditsLike] | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown("SteeringPanel", unknown, ARGUMENTS)
-        if not isinstance(features, Sequence) or not all(hasattr(f, "add") for f in features):
+        given = [features] if isinstance(features, Dictionary) else features
+        if not isinstance(given, Sequence) or not all(isinstance(f, Target | Dictionary) for f in given):
             raise TypeError(
-                f"SteeringPanel takes a list of vectors, a slider each; got {features!r}. "
-                "Put vectors into a list: SteeringPanel(model, [vector])."
+                f"SteeringPanel takes a dictionary, or a list of vectors and features, a slider each; got "
+                f"{features!r}. Put vectors into a list: SteeringPanel(model, [vector])."
             )
-        self._model, self._vectors, self._top_p = model, list(features), top_p
-        self._current: Generation | None = None
-        self._run: sk.Run | None = None
-        self._baseline: sk.Run | None = None
-        self._whole_baseline: tuple[Any, list[str]] = (None, [])
+        self._model, self._known = model, Targets(limit)
+        self._writer = Writer(model, self._known)
+        self._running = Running(self._writer, lambda message: self.send(message), self._save, self.log)
+        self._followed: dict[str, str] = {}
+        edits = []
+        for one in given:
+            if isinstance(one, Dictionary):
+                self._known.join(one)
+            else:
+                edits.append(self._known.write(self._known.default(one)))
+        document = Document(
+            plain_prompt(prompt),
+            rows(edits),
+            max_new_tokens,
+            temperature,
+            top_p,
+            (seeds,) if isinstance(seeds, int) else tuple(seeds),
+        ).to_json()
         super().__init__(
-            prompt=prompt,
-            strengths=[0.0] * len(features),
-            seed=seed,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            _sliders=_sliders(self._vectors, limit),
+            _document=document,
+            _start=document,
             _about=_about(model),
+            _chat=bool(model.tokenizer.chat_template),
         )
-        self._worker = Worker("steering-panel")
+        self.presets = presets or {}
 
     @property
     def run(self) -> sk.Run | None:
-        """The last steered run that ended or was stopped; None before the first."""
-        return self._run
+        """The last steered run that ended or was stopped, with the first seed; None before the first."""
+        return next(iter(self.runs), None)
+
+    @property
+    def runs(self) -> list[sk.Run]:
+        """The last steered runs, one a seed."""
+        return [pair.steered for pair in self._running.pairs]
 
     @property
     def baseline(self) -> sk.Run | None:
         """The baseline of `run`."""
-        return self._baseline
+        return next(iter(self.baselines), None)
+
+    @property
+    def baselines(self) -> list[sk.Run]:
+        """The baselines of `runs`."""
+        return [pair.baseline for pair in self._running.pairs]
+
+    @property
+    def alternatives(self) -> list[sk.Alternatives]:
+        """For each of `runs`, the likeliest tokens under both models and the KL at each token."""
+        return list(self._running.alternatives)
 
     @property
     def plan(self) -> sk.Plan:
-        """The edits as the sliders stand now."""
-        return self._plan(self.strengths)
+        """The edits as they stand now; set it to edits of your own.
+
+        Raises:
+            SteerkitError: An edit of the list means nothing.
+        """
+        document = self._read()
+        return self._writer.plan(document.edits, document.control)
+
+    @plan.setter
+    def plan(self, edits: EditsLike) -> None:
+        self._ask(edits=rows(map(self._known.write, Plan(edits))), control=False, before=())
+
+    @property
+    def prompt(self) -> str | list[dict[str, str]]:
+        """What the texts begin with: a text, or chat messages."""
+        return self._read().prompt
+
+    @prompt.setter
+    def prompt(self, prompt: PromptLike) -> None:
+        self._ask(prompt=plain_prompt(prompt), before=())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """`max_new_tokens`, `temperature`, `top_p` and `seeds`; set it to change some of them."""
+        return dict(self._document["settings"])
+
+    @settings.setter
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        changes = {name: tuple(value) if name == "seeds" else value for name, value in settings.items()}
+        self._ask(**changes, before=())
+
+    @property
+    def presets(self) -> dict[str, sk.Plan]:
+        """Edits to choose from, by name."""
+        found = [(one["name"], Document.read({**self._document, "edits": one["edits"]})) for one in self._presets]
+        return {name: self._writer.plan(document.edits, control=False) for name, document in found}
+
+    @presets.setter
+    def presets(self, presets: Mapping[str, EditsLike]) -> None:
+        listed = []
+        for name, edits in presets.items():
+            document = replace(self._read(), edits=rows(map(self._known.write, Plan(edits))))
+            listed.append({"name": name, "edits": document.to_json()["edits"]})
+        with self._writing:
+            self._presets = listed
 
     def start(self) -> None:
         """Start a text, as Run does; one that is running gives way. Returns at once."""
-        settings = Settings(self.prompt, list(self.strengths), self.seed, self.temperature, self.max_new_tokens)
-        self._begin(Generation(f"python-{time.monotonic_ns()}", settings))
+        self._running.begin(f"python-{time.monotonic_ns()}", self._read())
 
     def stop(self) -> None:
         """Stop the running text, as Stop does."""
-        if (generation := self._current) is None:
-            return
-        generation.cancelled.set()
-        if generation.finish_unless_begun():
-            self._push(generation, dict.fromkeys(PARTS, 0))
-            generation.ended.set()
+        self._running.stop()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no text is running; False if that took longer than `timeout` seconds."""
-        return self._current is None or self._current.ended.wait(timeout)
+        return self._running.wait(timeout)
+
+    def follow(self, targets: Iterable[Target]) -> None:
+        """Have an edit for each of these, at rest; those that came so before and are still at rest go."""
+        document = self._read()
+        wanted = {self._known.named(target)[0]: target for target in targets}
+        kept = [
+            row
+            for row in document.edits
+            if self._followed.get(row.id) != (name := key(row.edit["target"])) or name in wanted or not _at_rest(row)
+        ]
+        present = {key(row.edit["target"]) for row in kept}
+        new = [self._known.write(self._known.default(t)) for name, t in wanted.items() if name not in present]
+        edits = rows(new, kept)
+        added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
+        self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
+        self._ask(edits=edits)
 
     def close(self) -> None:
         """Stop the running text and take the panel off the page."""
-        if self._worker is not None:
-            self.stop()
-            self._worker.close()
+        if self._running is not None:
+            self._running.close()
         super().close()
 
-    @traitlets.validate("strengths")
-    def _one_strength_a_slider(self, proposal: dict[str, Any]) -> list[float]:
-        strengths = proposal["value"]
-        if len(strengths) != len(self._vectors):
-            raise traitlets.TraitError(
-                f"strengths={strengths!r} has {len(strengths)} numbers; this panel has "
-                f"{len(self._vectors)} sliders. Give one number for each."
-            )
-        return strengths
+    @traitlets.validate("_document")
+    def _of_its_form(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return Document.read(proposal["value"]).to_json()
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
 
-    def _plan(self, strengths: Sequence[float]) -> sk.Plan:
-        from steerkit import Plan
+    @traitlets.observe("_document", "_presets")
+    def _show_targets(self, _: object) -> None:
+        found = self._known.mentioned([self._document, self._presets])
+        new = {name: target for name, target in found.items() if name not in self._targets}
+        if new:
+            with self._writing:
+                self._targets = {**self._targets, **{name: self._known.named(t)[1] for name, t in new.items()}}
 
-        return Plan([v.add(s) for v, s in zip(self._vectors, strengths, strict=True)])
+    def _read(self) -> Document:
+        return Document.read(self._document)
+
+    def _ask(self, **changes: Any) -> None:
+        """Change what the screen asks for."""
+        with self._writing:
+            self._document = replace(self._read(), **changes).to_json()
+
+    def questions(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
+        """What the page may ask beside runs."""
+        return {"search": self._search, "script": self._script, "recipe": self._recipe, "load": self._load}
+
+    def _search(self, arguments: dict[str, Any]) -> Answer:
+        words = Record(arguments, "a search").take("words", str)
+        return Answer([shown for _, shown in self._known.search(words, N_FOUND)])
+
+    def _script(self, _: dict[str, Any]) -> Answer:
+        return Answer(exchange.script_of(self._model, self.plan, self._read()))
+
+    def _recipe(self, _: dict[str, Any]) -> Answer:
+        return Answer(exchange.recipe_of(self._model, self.run, self._running.document))
+
+    def _load(self, arguments: dict[str, Any]) -> Answer:
+        text = Record(arguments, "a recipe").take("text", str)
+        recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
+        self._ask(**exchange.changes_of(recipe), edits=rows(map(self._known.write, recipe.plan)))
+        self.start()
+        return Answer(recipe.describe())
 
     def _answer(self, content: Any) -> None:
-        if not isinstance(content, dict):
-            raise ValueError(f"The page sent {content!r}, which is no message.")
-        operation, rid = content.get("op"), content.get("rid")
-        current = self._current
-        if operation == "run" and isinstance(rid, str):
-            self._begin(Generation(rid, Settings.parse(content.get("settings"), len(self._vectors))))
-        elif operation == "stop":
-            if current is not None and current.rid == rid:
-                self.stop()
-        elif operation == "join":
-            if current is not None and current.end is None:
-                self._tell_all(current)
-        elif operation == "pull" and current is not None:
-            if current.rid == rid:
-                self.send(current.since(_have(content)))
-            else:
-                self._tell_all(current)
+        message = content if isinstance(content, dict) else {}
+        if message.get("op") in Running.OPERATIONS:
+            self._running.answer(message)
         else:
-            raise ValueError(f"The page sent {content!r}, which this panel does not know.")
+            super()._answer(content)
 
-    def _tell_all(self, generation: Generation) -> None:
-        self.send(generation.started())
-        self.send(generation.since(dict.fromkeys(PARTS, 0)))
-
-    def _begin(self, generation: Generation) -> None:
-        previous, self._current = self._current, generation
-        if previous is not None:
-            previous.cancelled.set()
-        self.send(generation.started())
-        assert self._worker is not None
-        self._worker.submit(lambda: self._generate(generation))
-
-    def _generate(self, generation: Generation) -> None:
-        """Work of the worker's thread, from the first token to the last word."""
-        have = dict.fromkeys(PARTS, 0)
-        run = None
-        try:
-            if not generation.cancelled.is_set():
-                run = self._stream(generation, have)
-        except Exception as error:
-            self.log.error("The model failed in a steering panel.", exc_info=True)
-            generation.finish("cancelled", _explain(error))
-        generation.finish("cancelled")  # unless it has ended otherwise
-        self._push(generation, have)
-        if run is not None:
-            self._save(generation, run)
-        generation.ended.set()
-
-    def _stream(self, generation: Generation, have: dict[str, int]) -> sk.Run | None:
-        settings = generation.settings
-        key, texts = self._whole_baseline
-        wanted = key != settings.baseline_key
-        if not wanted:
-            generation.extend(baseline=texts)
-        stream = self._model.stream(
-            settings.prompt,
-            self._plan(settings.strengths),
-            baseline=wanted,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            top_p=self._top_p,
-            seed=settings.seed,
-        )
-        due = 0.0
-        for step in stream:
-            # Where the steered text has ended and the baseline has not, what is read is of no token.
-            read = None if step.steered is None else step.previous_coefficients
-            rows = _rows([read], stream.columns)
-            generation.extend(baseline=_shown(step.baseline), steered=_shown(step.steered), coefficients=rows)
-            if generation.cancelled.is_set():
-                stream.cancel()
-            if (now := time.monotonic()) >= due:  # the first token at once
-                self._push(generation, have)
-                due = now + PUSH_SECONDS
-        run = stream.result()
-        return run if self._record(generation, run, stream.baseline_result()) else None
-
-    def _record(self, generation: Generation, run: sk.Run, baseline: sk.Run | None) -> bool:
-        """Keep the results, if the run is still the one that counts."""
-        if self._current is not generation or generation.end is not None:
-            return False
-        # The last token's coefficients, which no further step has brought.
-        n = generation.counts()["coefficients"]
-        generation.extend(coefficients=_rows(run.coefficients[n:], run.columns))
-        self._run = run
-        if baseline is not None:
-            self._baseline = baseline
-            if baseline.stopped != "cancelled":
-                self._whole_baseline = (generation.settings.baseline_key, generation.parts["baseline"])
-        return generation.finish(run.stopped)
-
-    def _save(self, generation: Generation, run: sk.Run) -> None:
+    def _save(self, texts: dict[str, Any]) -> None:
         """Put the texts where a reload and an export find them."""
         with self._writing:
-            self._texts = {
-                "settings": asdict(generation.settings),
-                **{part: list(items) for part, items in generation.parts.items()},
-                "seconds": generation.seconds,
-                "stopped": run.stopped,
-            }
-
-    def _push(self, generation: Generation, have: dict[str, int]) -> None:
-        if self._current is not generation:
-            return
-        message = generation.since(have)
-        for part, (first, items) in message["parts"].items():
-            have[part] = first + len(items)
-        self.send(message)
+            self._texts = texts
 
 
-def _sliders(vectors: Sequence[sk.Vector], limit: float) -> list[dict[str, Any]]:
-    labels = [vector.label for vector in vectors]
-    return [
-        {
-            # A second "joy" is called "joy (2)": people and screen readers tell sliders by their names.
-            "label": label if (n := labels[:index].count(label)) == 0 else f"{label} ({n + 1})",
-            "detail": ", ".join(map(str, vector.sites)),
-            "limit": limit,
-        }
-        for index, (label, vector) in enumerate(zip(labels, vectors, strict=True))
-    ]
+def _at_rest(row: Row) -> bool:
+    return row.edit["operator"] == "add" and not row.edit.get("strength", 0.0)
 
 
 def _about(model: sk.Model) -> str:
@@ -295,36 +300,3 @@ def _count(n: float) -> str:
             return f"{n:.3g}{unit}"
         n /= 1000
     return f"{n:.3g}B"
-
-
-def _have(content: dict[str, Any]) -> dict[str, int]:
-    have = content.get("have")
-    if not isinstance(have, dict) or not all(isinstance(have.get(part), int) for part in PARTS):
-        raise ValueError(f"The page sent have={have!r}; a pull says how many items of each of {PARTS} it has.")
-    return {part: max(0, have[part]) for part in PARTS}
-
-
-def _rows(rows: Iterable[Tensor | None], columns: Sequence[Column]) -> list[list[float | None]]:
-    """For each token a coefficient a slider: the mean over the sites of its vector."""
-    numbers = [row.tolist() for row in rows if row is not None]
-    edits = sorted({column.edit for column in columns})
-    sliders = [[c for c, column in enumerate(columns) if column.edit == edit] for edit in edits]
-    return [json_row(fmean(row[c] for c in of_slider) for of_slider in sliders) for row in numbers]
-
-
-def _shown(token: sk.Token | None) -> list[str]:
-    """The token as the page shows it: special ones are empty, so that the text is `run.text`."""
-    return [] if token is None else ["" if token.special else token.text]
-
-
-def _explain(error: Exception) -> Failure:
-    from steerkit.errors import SteerkitError
-
-    kind = type(error).__name__
-    if isinstance(error, SteerkitError):
-        return Failure(kind, str(error), "")
-    return Failure(
-        kind,
-        f"The model stopped with an error: {kind}: {error}".rstrip(": ") + ".",
-        "What was written stays; Run starts again.",
-    )

@@ -1,5 +1,6 @@
-import { baselineKey, type Row, type Settings } from "./model";
-import type { Counts, End, FromKernel, Parts } from "./protocol";
+import type { PanelDocument } from "./document";
+import type { Row } from "./panel_state";
+import type { Counts, End, FromKernel, News, Parts } from "./protocol";
 
 /** A list that arrives in numbered pieces: late, twice, or with gaps. `items` has no gaps. */
 class Numbered<T> {
@@ -18,42 +19,23 @@ class Numbered<T> {
   }
 }
 
-/** What has arrived of one run. */
-export class Run {
-  readonly key: string;
-  /** The kernel has taken the run up. */
-  accepted = false;
-  seconds = 0;
-  end: End | null = null;
-  private readonly parts = {
-    baseline: new Numbered<string>(),
-    steered: new Numbered<string>(),
-    coefficients: new Numbered<Row>(),
-  };
+/** What has arrived of the texts of one seed. */
+class Arrived {
+  private readonly baseline = new Numbered<string>();
+  private readonly steered = new Numbered<string>();
+  private readonly coefficients = new Numbered<Row>();
 
-  constructor(
-    readonly rid: string,
-    readonly settings: Settings,
-  ) {
-    this.key = baselineKey(settings);
-  }
-
-  receive(message: Extract<FromKernel, { op: "tokens" }>): void {
-    const { baseline, steered, coefficients } = message.parts;
-    if (baseline) this.parts.baseline.put(...baseline);
-    if (steered) this.parts.steered.put(...steered);
-    if (coefficients) this.parts.coefficients.put(...coefficients);
-    this.accepted = true;
-    this.seconds = Math.max(this.seconds, message.seconds);
-    this.end ??= message.end;
+  put({ baseline, steered, coefficients }: News[number]): void {
+    if (baseline) this.baseline.put(...baseline);
+    if (steered) this.steered.put(...steered);
+    if (coefficients) this.coefficients.put(...coefficients);
   }
 
   get texts(): Parts {
-    const { baseline, steered, coefficients } = this.parts;
     return {
-      baseline: baseline.items,
-      steered: steered.items,
-      coefficients: coefficients.items,
+      baseline: this.baseline.items,
+      steered: this.steered.items,
+      coefficients: this.coefficients.items,
     };
   }
 
@@ -65,16 +47,54 @@ export class Run {
       coefficients: coefficients.length,
     };
   }
+}
+
+/** What has arrived of one run. */
+export class Run {
+  /** The kernel has taken the run up. */
+  accepted = false;
+  seconds = 0;
+  end: End | null = null;
+  private readonly samples: Arrived[];
+
+  constructor(
+    readonly rid: string,
+    readonly document: PanelDocument,
+  ) {
+    this.samples = document.settings.seeds.map(() => new Arrived());
+  }
+
+  receive(message: Extract<FromKernel, { op: "tokens" }>): void {
+    message.parts.forEach((news, sample) => {
+      this.samples[sample]?.put(news);
+    });
+    this.accepted = true;
+    this.seconds = Math.max(this.seconds, message.seconds);
+    this.end ??= message.end;
+  }
+
+  /** The texts of each seed, as far as they are here. */
+  get texts(): Parts[] {
+    return this.samples.map((sample) => sample.texts);
+  }
+
+  get have(): Counts[] {
+    return this.samples.map((sample) => sample.have);
+  }
+
+  /** How many new tokens of the steered texts are here. */
+  get length(): number {
+    return this.have.reduce((sum, { steered }) => sum + steered, 0);
+  }
 
   /** The run has ended and all of it is here. */
   get complete(): boolean {
-    if (!this.end) return false;
-    const { counts } = this.end;
-    const have = this.have;
-    return (
-      have.baseline >= counts.baseline &&
-      have.steered >= counts.steered &&
-      have.coefficients >= counts.coefficients
+    const counts = this.end?.counts;
+    if (!counts) return false;
+    return this.have.every((have, sample) =>
+      (Object.keys(have) as (keyof Counts)[]).every(
+        (part) => have[part] >= (counts[sample]?.[part] ?? 0),
+      ),
     );
   }
 }

@@ -1,16 +1,10 @@
+import { baselineKey, isEmpty } from "./document";
 import { silenceOf } from "./kernel";
-import {
-  baselineKey,
-  type PanelModel,
-  type Row,
-  type Stopped,
-  settingsOf,
-  type Texts,
-  watch,
-} from "./model";
+import { watch } from "./model";
+import type { PanelModel, Row, Texts } from "./panel_state";
 import type { Failure, FromKernel, ToKernel } from "./protocol";
 import { Run } from "./run";
-import { type Baseline, baselineText, EMPTY, type Shown, settled, steeredText } from "./shown";
+import { overtaken, type Pair, settled } from "./shown";
 
 /** Silence longer than this is explained to the reader. */
 const SILENCE_MS = 300;
@@ -21,6 +15,8 @@ const PULL_LIMIT_MS = 2000;
 const GLANCE_MS = 100;
 /** ... and one that has not begun is waited for at most this long. */
 const PATIENCE_MS = 400;
+/** Baselines that are kept for the next run. */
+const MOST_KNOWN = 64;
 
 /**
  * The runs of one panel, shared by all its views.
@@ -31,11 +27,14 @@ const PATIENCE_MS = 400;
 export class Session {
   failure: Failure | null = null;
   notice = "";
+  /** Changes of edits act on the running text from its next token on, in place of starting again. */
+  midway = false;
   /** The largest size of each edit's coefficient so far: one scale, so that texts can be compared. */
-  readonly scales: number[] = [];
+  readonly scales: Record<string, number> = {};
   private run: Run | null = null;
-  private before: { baseline: Shown; steered: Shown } = { baseline: EMPTY, steered: EMPTY };
-  private known: Baseline = { key: "", tokens: [] };
+  private before: Pair[] = [];
+  /** The baselines of the last documents, by their keys. */
+  private known = new Map<string, string[]>();
   private gone = false;
   private count = 0;
   private lastSent = "";
@@ -78,30 +77,37 @@ export class Session {
     return this.run !== null && !this.run.complete;
   }
 
-  get texts(): { baseline: Shown; steered: Shown } {
-    const last = this.model.get("_texts");
-    if (!this.run) return settled(last);
-    return {
-      baseline: baselineText(this.before.baseline, this.run, this.known),
-      steered: steeredText(this.before.steered, this.run, last),
-    };
+  /** There is a text, or one is on its way. */
+  get shown(): boolean {
+    return this.run !== null || this.model.get("_texts") !== null;
   }
 
-  /** Tokens of the steered text a second. */
+  get pairs(): Pair[] {
+    const last = this.model.get("_texts");
+    const { run } = this;
+    // Ended before its first token: the last finished texts are the ones that count.
+    if (!run || (run.complete && run.length === 0)) return settled(last);
+    const { document, texts, complete } = run;
+    return texts.map((parts, k) => {
+      const seed = document.settings.seeds[k] ?? 0;
+      const known = this.known.get(baselineKey(document, seed)) ?? [];
+      const pair = overtaken(this.before[k], document, seed, parts, known, complete);
+      const writing = !complete && !texts.slice(k + 1).some(({ steered }) => steered.length > 0);
+      return { ...pair, writing, stopped: run.end?.stopped[k] ?? null };
+    });
+  }
+
+  /** Tokens of the steered texts a second. */
   get rate(): number {
     const last = this.model.get("_texts");
-    const [n, seconds] = this.run?.texts.steered.length
-      ? [this.run.texts.steered.length, this.run.seconds]
-      : [last?.steered.length ?? 0, last?.seconds ?? 0];
+    const finished = last?.samples.reduce((sum, { steered }) => sum + steered.length, 0) ?? 0;
+    const [n, seconds] = this.run?.length
+      ? [this.run.length, this.run.seconds]
+      : [finished, last?.seconds ?? 0];
     return seconds > 0 ? n / seconds : 0;
   }
 
-  get stopped(): Stopped | null {
-    const ended = this.run?.texts.steered.length ? this.run.end : this.model.get("_texts");
-    return ended?.stopped ?? null;
-  }
-
-  /** Starts a text with the settings as they are now; one that is running gives way. */
+  /** Starts a text with the document as it is now; one that is running gives way. */
   start(): void {
     clearTimeout(this.moving);
     this.moving = undefined;
@@ -110,8 +116,8 @@ export class Session {
       this.changed();
       return;
     }
-    const settings = settingsOf(this.model);
-    if (settings.prompt === "") {
+    const document = this.model.get("_document");
+    if (isEmpty(document.prompt)) {
       this.failure = {
         kind: "EmptyPrompt",
         message: "The prompt is empty.",
@@ -122,18 +128,27 @@ export class Session {
     }
     this.lastSent = `${this.nonce}-${++this.count}`;
     this.sentAt = performance.now();
-    this.begin(new Run(this.lastSent, settings));
-    this.send({ v: 1, rid: this.lastSent, op: "run", settings });
+    this.begin(new Run(this.lastSent, document));
+    this.send({ v: 1, rid: this.lastSent, op: "run", document });
   }
 
   /** Starts a text for a setting that may be on the move: the newest position always gets its turn. */
   move(): void {
     clearTimeout(this.moving);
-    const begun = (this.run?.texts.steered.length ?? 0) > 0;
+    const begun = (this.run?.length ?? 0) > 0;
+    if (this.midway && begun && this.run && !this.run.complete) {
+      this.send({ v: 1, rid: this.run.rid, op: "change", document: this.model.get("_document") });
+      return;
+    }
     const due = this.running ? this.sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;
     const wait = due - performance.now();
     if (wait <= 0) this.start();
     else this.moving = setTimeout(() => this.start(), wait);
+  }
+
+  steerMidway(midway: boolean): void {
+    this.midway = midway;
+    this.changed();
   }
 
   stop(): void {
@@ -146,7 +161,7 @@ export class Session {
   }
 
   private begin(run: Run): void {
-    this.before = this.texts;
+    this.before = this.pairs;
     this.run = run;
     this.failure = null;
     this.notice = "";
@@ -169,21 +184,20 @@ export class Session {
   }
 
   /** The kernel has taken up a run: ours, or one that Python or another page started. */
-  private adopt({ rid, settings }: Extract<FromKernel, { op: "start" }>): void {
+  private adopt({ rid, document }: Extract<FromKernel, { op: "start" }>): void {
     const superseded = rid.startsWith(`${this.nonce}-`) && rid !== this.lastSent;
     if (superseded) return;
-    if (rid !== this.run?.rid) this.begin(new Run(rid, settings));
+    if (rid !== this.run?.rid) this.begin(new Run(rid, document));
     if (this.run) this.run.accepted = true;
   }
 
   private take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
     run.receive(message);
-    const { baseline, steered, coefficients } = run.texts;
-    this.rescale(coefficients);
-    if (run.key !== this.known.key || baseline.length > this.known.tokens.length) {
-      if (baseline.length > 0) this.known = { key: run.key, tokens: baseline };
-    }
-    if (steered.length > 0) {
+    run.texts.forEach(({ baseline, coefficients }, k) => {
+      this.rescale(coefficients);
+      this.learn(baselineKey(run.document, run.document.settings.seeds[k] ?? 0), baseline);
+    });
+    if (run.length > 0) {
       clearTimeout(this.silence);
       this.notice = "";
     }
@@ -202,7 +216,10 @@ export class Session {
 
   /** Ends the run with what there is, without the kernel. */
   private endHere(): void {
-    if (this.run) this.run.end = { counts: this.run.have, stopped: "cancelled", error: null };
+    if (this.run) {
+      const counts = this.run.have;
+      this.run.end = { counts, stopped: counts.map(() => "cancelled"), error: null };
+    }
     this.ended(this.failure);
     this.changed();
   }
@@ -211,28 +228,35 @@ export class Session {
   private settle(texts: Texts | null): void {
     this.gone = false;
     this.remember(texts);
-    if (!this.running && !this.failure) this.run = null;
+    if (texts?.rid === this.run?.rid || (!this.running && !this.failure)) this.run = null;
     this.changed();
   }
 
   private remember(texts: Texts | null): void {
     if (!texts) return;
-    this.rescale(texts.coefficients);
-    if (texts.baseline.length > 0) {
-      this.known = { key: baselineKey(texts.settings), tokens: texts.baseline };
-    }
+    texts.samples.forEach(({ baseline, coefficients }, k) => {
+      this.rescale(coefficients);
+      this.learn(baselineKey(texts.document, texts.document.settings.seeds[k] ?? 0), baseline);
+    });
+  }
+
+  private learn(key: string, baseline: string[]): void {
+    if (baseline.length === 0 || baseline.length < (this.known.get(key)?.length ?? 0)) return;
+    this.known.delete(key);
+    this.known.set(key, baseline);
+    if (this.known.size > MOST_KNOWN) this.known.delete(this.known.keys().next().value as string);
   }
 
   private rescale(rows: Row[]): void {
     for (const row of rows) {
-      row.forEach((value, column) => {
-        this.scales[column] = Math.max(this.scales[column] ?? 0, Math.abs(value ?? 0));
-      });
+      for (const [id, value] of Object.entries(row)) {
+        this.scales[id] = Math.max(this.scales[id] ?? 0, Math.abs(value ?? 0));
+      }
     }
   }
 
   private explain(): void {
-    if (!this.run || this.run.complete || this.run.texts.steered.length > 0) return;
+    if (!this.run || this.run.complete || this.run.length > 0) return;
     this.notice = this.run.accepted
       ? "Waiting for the model: it reads the prompt, or works for another panel or a cell."
       : silenceOf(this.model, this.gone);

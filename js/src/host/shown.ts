@@ -1,5 +1,6 @@
-import type { Row, Settings, Texts } from "./model";
-import type { Run } from "./run";
+import { leadOf, type PanelDocument } from "./document";
+import type { Measures, Row, Sample, Stopped, Texts } from "./panel_state";
+import type { Parts } from "./protocol";
 
 /** One text as it stands on the screen. */
 export interface Shown {
@@ -12,26 +13,47 @@ export interface Shown {
   fading: boolean;
 }
 
-export interface Baseline {
-  key: string;
-  tokens: string[];
+/** The texts of one seed, side by side. */
+export interface Pair {
+  seed: number;
+  baseline: Shown;
+  steered: Shown;
+  /** It is being written, or is about to be. */
+  writing: boolean;
+  stopped: Stopped | null;
+  measures: Measures | null;
 }
 
 export const EMPTY: Shown = { prompt: "", tokens: [], coefficients: [], ghost: [], fading: false };
 
-export function settled(texts: Texts | null): { baseline: Shown; steered: Shown } {
-  if (!texts) return { baseline: EMPTY, steered: EMPTY };
-  const { prompt } = texts.settings;
-  return {
-    baseline: { ...EMPTY, prompt, tokens: texts.baseline },
-    steered: { ...EMPTY, prompt, tokens: texts.steered, coefficients: texts.coefficients },
-  };
+const empty = (seed: number): Pair => ({
+  seed,
+  baseline: EMPTY,
+  steered: EMPTY,
+  writing: false,
+  stopped: null,
+  measures: null,
+});
+
+/** Finished texts; one empty pair where there are none. */
+export function settled(texts: Texts | null): Pair[] {
+  if (!texts) return [empty(0)];
+  const prompt = leadOf(texts.document.prompt);
+  const pair = (sample: Sample, k: number): Pair => ({
+    seed: texts.document.settings.seeds[k] ?? 0,
+    baseline: { ...EMPTY, prompt, tokens: sample.baseline },
+    steered: { ...EMPTY, prompt, tokens: sample.steered, coefficients: sample.coefficients },
+    writing: false,
+    stopped: sample.stopped,
+    measures: sample.measures,
+  });
+  return texts.samples.map(pair);
 }
 
 /** A text that replaces the one `before` it in place, token by token: no emptiness, no jump. */
-export function overtake(
+function overtake(
   before: Shown,
-  { prompt }: Settings,
+  prompt: string,
   tokens: string[],
   coefficients: Row[],
   ended: boolean,
@@ -42,18 +64,27 @@ export function overtake(
   return { prompt, tokens, coefficients, ghost, fading: false };
 }
 
-export function steeredText(before: Shown, run: Run, last: Texts | null): Shown {
-  const { steered, coefficients } = run.texts;
-  // Ended before its first token: the last finished text is the one that counts.
-  if (run.complete && steered.length === 0) return settled(last).steered;
-  return overtake(before, run.settings, steered, coefficients, run.complete);
-}
-
-/** The baseline stays put for a prompt, seed and sampling: what is `known` of it needs no second look. */
-export function baselineText(before: Shown, run: Run, known: Baseline): Shown {
-  const { baseline } = run.texts;
-  if (known.key === run.key && known.tokens.length >= baseline.length) {
-    return { ...EMPTY, prompt: run.settings.prompt, tokens: known.tokens };
-  }
-  return overtake(before, run.settings, baseline, [], run.complete);
+/**
+ * The texts of a seed while they are written.
+ *
+ * The baseline stays put for a prompt, seed and sampling: what is `known` of it needs no second look.
+ */
+export function overtaken(
+  before: Pair | undefined,
+  document: PanelDocument,
+  seed: number,
+  { baseline, steered, coefficients }: Parts,
+  known: string[],
+  ended: boolean,
+): Pair {
+  const prompt = leadOf(document.prompt);
+  const old = before ?? empty(seed);
+  return {
+    ...empty(seed),
+    baseline:
+      known.length > 0 && known.length >= baseline.length
+        ? { ...EMPTY, prompt, tokens: known }
+        : overtake(old.baseline, prompt, baseline, [], ended),
+    steered: overtake(old.steered, prompt, steered, coefficients, ended),
+  };
 }

@@ -1,48 +1,150 @@
-import type { Slider as SliderState } from "../host/model";
+import { useState } from "preact/hooks";
+import type { Edit, EditRow as Row, Target, TargetRef, Unit } from "../host/document";
+import { EditDetails } from "./edit_details";
 import { OWN_KEYS } from "./focus";
 import { NumberField } from "./number_field";
+import {
+  hasStrength,
+  hasUnit,
+  identityOf,
+  limitOf,
+  OPERATORS,
+  possible,
+  UNITS,
+  withOperator,
+  withUnit,
+} from "./operators";
+import { scopeInWords } from "./scopes";
 import { Slider } from "./slider";
 
-interface Props {
-  slider: SliderState;
-  strength: number;
-  hue: number;
-  /** Its coefficient tints the text. */
-  tints: boolean;
-  /** There is another one that could. */
-  choice: boolean;
-  onTint: () => void;
-  onMove: (strength: number) => void;
+export interface EditRowProps {
+  row: Row;
+  rows: Row[];
+  /** Its name, which no other row has. */
+  label: string;
+  target: Target;
+  /** How other targets are called. */
+  labelOf: (target: TargetRef) => string;
+  /** What it did in the last text, in words. */
+  described: string | undefined;
+  chat: boolean;
+  onEdit: (changes: Partial<Edit>) => void;
+  onReplace: (edit: Edit) => void;
+  onHue: (hue: number) => void;
+  onRemove: () => void;
 }
 
-/** One edit: its hue, its name, its slider, its strength. */
-export function EditRow({ slider, strength, hue, tints, choice, onTint, onMove }: Props) {
-  const { label, detail, limit } = slider;
-  const dot = `sk-dot${tints ? "" : " sk-hollow"}`;
+/** A label is unsure below this score. */
+const SURE = 0.7;
+
+/** One edit: on or off, its name, operator, strength and unit; where and when behind a button. */
+export function EditRow(props: EditRowProps) {
+  const { row, rows, label, target, onEdit, onReplace, onRemove } = props;
+  const [open, setOpen] = useState(false);
+  const { edit } = row;
+  const { operator, strength = 0, unit = "raw", enabled = true } = edit;
+  const limit = limitOf(edit, target);
+  const unsure = target.score !== null && target.score < SURE;
+  const said = [scopeInWords(edit.where), edit.when ? "on a condition" : "", target.detail];
+  const detail = said.filter(Boolean).join(" · ");
   return (
-    <div class={`sk-edit sk-hue-${hue}`}>
-      {choice ? (
+    <div class={`sk-edit sk-hue-${row.hue}${enabled ? "" : " sk-disabled"}`}>
+      <div class="sk-edit-line">
+        <input
+          {...OWN_KEYS}
+          type="checkbox"
+          class="sk-on"
+          checked={enabled}
+          aria-label={`${label} on`}
+          title={enabled ? "On: it acts" : "Off: it does nothing"}
+          onChange={(event) => onEdit({ enabled: event.currentTarget.checked })}
+        />
+        <span class="sk-name" title={`${label} · ${detail}`}>
+          <span class={unsure ? "sk-unsure" : ""}>{label}</span>
+          <small>{detail}</small>
+        </span>
+        <select
+          {...OWN_KEYS}
+          class="sk-operator"
+          aria-label={`${label} operator`}
+          title={OPERATORS[operator]?.title ?? "An operator of your own"}
+          value={operator}
+          onChange={(event) => onReplace(withOperator(row, event.currentTarget.value, rows))}
+        >
+          {Object.entries(OPERATORS).map(([id, { name }]) => (
+            <option key={id} value={id} disabled={!possible(id, row, rows)}>
+              {name}
+            </option>
+          ))}
+          {OPERATORS[operator] ? null : <option value={operator}>{operator}</option>}
+        </select>
+        {hasStrength(edit) ? (
+          <>
+            <Slider
+              label={label}
+              strength={strength}
+              identity={identityOf(edit)}
+              limit={limit}
+              unit={hasUnit(edit) ? UNITS[unit].name : ""}
+              disabled={!enabled}
+              onMove={(moved) => onEdit({ strength: moved })}
+            />
+            <NumberField
+              name={`${label} strength`}
+              title={hasUnit(edit) ? UNITS[unit].title : (OPERATORS[operator]?.title ?? "Strength")}
+              strength={strength}
+              limit={limit}
+              onMove={(moved) => onEdit({ strength: moved })}
+            />
+          </>
+        ) : (
+          <span class="sk-words">
+            {operator === "ablate" ? "what is there is taken out" : "what is there is moved"}
+          </span>
+        )}
+        {hasUnit(edit) ? (
+          <select
+            {...OWN_KEYS}
+            class="sk-unit"
+            aria-label={`${label} unit`}
+            title={UNITS[unit].title}
+            value={unit}
+            onChange={(event) =>
+              onReplace(withUnit(edit, event.currentTarget.value as Unit, target))
+            }
+          >
+            {(Object.keys(target.units) as Unit[]).map((id) => (
+              <option key={id} value={id}>
+                {UNITS[id].name}
+              </option>
+            ))}
+          </select>
+        ) : (
+          <span class="sk-unit sk-dim">{operator === "rotate" ? "degrees" : ""}</span>
+        )}
         <button
           {...OWN_KEYS}
           type="button"
-          class={dot}
-          aria-pressed={tints}
-          aria-label={`Tint by ${label}`}
-          title={tints ? `The tint shows ${label}` : `Tint the text by ${label}`}
-          onClick={onTint}
-        />
-      ) : (
-        <span class={dot} />
-      )}
-      <span class="sk-name" title={`${label} · ${detail}`}>
-        {label}
-        <small>{detail}</small>
-      </span>
-      <Slider label={label} strength={strength} limit={limit} onMove={onMove} />
-      <NumberField label={label} strength={strength} limit={limit} onMove={onMove} />
-      <span class="sk-unit" title="1 adds the vector once">
-        × vector
-      </span>
+          class="sk-quiet sk-more"
+          aria-expanded={open}
+          aria-label={`${label}: where, when and colour`}
+          title="Where, when and colour"
+          onClick={() => setOpen(!open)}
+        >
+          {open ? "less" : "more"}
+        </button>
+        <button
+          {...OWN_KEYS}
+          type="button"
+          class="sk-quiet"
+          aria-label={`Remove ${label}`}
+          title="Remove"
+          onClick={onRemove}
+        >
+          ×
+        </button>
+      </div>
+      {open && <EditDetails {...props} />}
     </div>
   );
 }

@@ -3,14 +3,17 @@ import { OWN_KEYS } from "./focus";
 import { format, moved, parse } from "./strength";
 
 interface Props {
-  label: string;
+  /** Its accessible name. */
+  name: string;
+  title: string;
   strength: number;
+  /** How far steps are fine: the slider's. */
   limit: number;
   onMove: (strength: number) => void;
 }
 
 /** A strength as text. Takes typing, arrow and page keys, and `+` and `-` behind a number as steps. */
-export function NumberField({ label, strength, limit, onMove }: Props) {
+export function NumberField({ name, title, strength, limit, onMove }: Props) {
   const [draft, setDraft] = useState<string | null>(null);
   const field = useRef<HTMLInputElement>(null);
   const invalid = draft !== null && parse(draft) === null;
@@ -40,11 +43,9 @@ export function NumberField({ label, strength, limit, onMove }: Props) {
       inputMode="decimal"
       autocomplete="off"
       spellcheck={false}
-      aria-label={`${label} strength`}
+      aria-label={name}
       aria-invalid={invalid}
-      title={
-        invalid ? "Not a number: write one like 1.4 or −2" : "Strength: multiples of the vector"
-      }
+      title={invalid ? "Not a number: write one like 1.4 or −2" : title}
       value={draft ?? format(strength)}
       onFocus={(event) => event.currentTarget.select()}
       onBlur={() => setDraft(null)}

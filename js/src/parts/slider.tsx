@@ -5,7 +5,12 @@ import { format, moved, toPosition, toStrength } from "./strength";
 interface Props {
   label: string;
   strength: number;
+  /** The strength in the middle, which leaves all as it was. */
+  identity: number;
+  /** How far it goes to either side. */
   limit: number;
+  unit: string;
+  disabled: boolean;
   onMove: (strength: number) => void;
 }
 
@@ -15,19 +20,22 @@ interface Props {
  * The native range input carries name, role, value and focus in plain strengths; what is seen is
  * drawn beneath it, and pointer and keys are handled here, because a native range is linear.
  */
-export function Slider({ label, strength, limit, onMove }: Props) {
+export function Slider({ label, strength, identity, limit, unit, disabled, onMove }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const dragging = useRef(false);
 
   const follow = (event: PointerEvent) => {
     const { left, width } = input.current!.getBoundingClientRect();
-    const next = toStrength(((event.clientX - left) / width) * 2 - 1, limit);
+    moveTo(toStrength(((event.clientX - left) / width) * 2 - 1, limit));
+  };
+  const moveTo = (offset: number) => {
+    const next = Number((identity + offset).toPrecision(12));
     if (next !== strength) onMove(next);
   };
   const percent = (position: number) => `${50 + 50 * position}%`;
-  const at = toPosition(strength, limit);
+  const at = toPosition(strength - identity, limit);
   return (
-    <div class="sk-slider">
+    <div class={`sk-slider${disabled ? " sk-off" : ""}`}>
       <div class="sk-track" />
       <div
         class="sk-fill"
@@ -40,22 +48,23 @@ export function Slider({ label, strength, limit, onMove }: Props) {
         ref={input}
         type="range"
         aria-label={label}
-        aria-valuetext={format(strength)}
-        title="Arrow and page keys move it; 0 or a double click sets it to zero"
-        min={-limit}
-        max={limit}
+        aria-valuetext={`${format(strength)} ${unit}`}
+        title="Arrow and page keys move it; 0 or a double click brings it to rest"
+        disabled={disabled}
+        min={identity - limit}
+        max={identity + limit}
         step="any"
         value={strength}
         onInput={(event) => onMove(Number(event.currentTarget.value))}
         onKeyDown={(event) => {
           if (event.ctrlKey || event.metaKey || event.altKey) return;
-          const next = moved(strength, event.key, limit);
-          if (next === null) return;
+          const offset = moved(strength - identity, event.key, limit);
+          if (offset === null) return;
           event.preventDefault();
-          if (next !== strength) onMove(next);
+          moveTo(offset);
         }}
         onPointerDown={(event) => {
-          if (event.button !== 0) return;
+          if (event.button !== 0 || disabled) return;
           event.preventDefault();
           event.currentTarget.focus({ preventScroll: true });
           event.currentTarget.setPointerCapture(event.pointerId);
@@ -72,7 +81,7 @@ export function Slider({ label, strength, limit, onMove }: Props) {
         // Keeps the native thumb from moving by its own, linear, scale.
         onMouseDown={(event) => event.preventDefault()}
         onTouchStart={(event) => event.preventDefault()}
-        onDblClick={() => onMove(0)}
+        onDblClick={() => moveTo(0)}
       />
     </div>
   );

@@ -1,96 +1,97 @@
-import type { RefObject } from "preact";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Slider } from "../host/model";
-import type { Shown } from "../host/shown";
+import type { ComponentChildren, RefObject } from "preact";
+import { useId, useState } from "preact/hooks";
+import type { EditRow } from "../host/document";
+import type { Pair, Shown } from "../host/shown";
 import { type Pointed, pointedAt } from "./card";
-import { OWN_KEYS } from "./focus";
+import { Prose } from "./prose";
 import { TokenCard } from "./token_card";
-import { type Strip, type StripContent, tokenStrip } from "./token_strip";
+
+/** One text of a pane, and what stands under it. */
+export interface PaneText {
+  pair: Pair;
+  text: Shown;
+  /** The other text, where the two can be compared. */
+  other: Shown | null;
+  running: boolean;
+  figures: string[];
+  warnings: string[];
+}
 
 interface Props {
   name: string;
-  text: Shown;
-  against: StripContent["against"];
-  running: boolean;
+  texts: PaneText[];
+  /** Whether tokens that the other text does not have are marked. */
+  marks: boolean;
+  /** Beside the heading. */
+  tools?: ComponentChildren;
   invitation: string;
-  /** How many tokens there may be: room is kept for them, so that nothing below moves. */
   length: number;
-  sliders: Slider[];
-  column: number;
+  edits: EditRow[];
+  labels: string[];
+  tint: EditRow | undefined;
   scale: number;
-  meta: string[];
+  /** Picks a token of the new text to steer from; what is shown then. */
+  picking?: { at: number | null; onPick: (index: number) => void };
   root: RefObject<HTMLElement | null>;
 }
 
-const LINE_PX = 27;
-const CHARACTER_PX = 7.3;
-const CHARACTERS_A_TOKEN = 5.5;
-const MOST_LINES = 12;
-
+/** The texts of one side, one a seed; a card tells of the token that the pointer or the keyboard is on. */
 export function TextPane(props: Props) {
-  const { name, text, against, running, invitation, length, sliders, column, scale, meta } = props;
+  const { name, texts, marks, tools, tint, picking, edits, labels } = props;
   const id = useId();
-  const prose = useRef<HTMLDivElement>(null);
-  const body = useRef<HTMLSpanElement>(null);
-  const strip = useRef<Strip>(null);
-  const [pointed, setPointed] = useState<Pointed | null>(null);
-
-  useLayoutEffect(() => {
-    const own = new AbortController();
-    strip.current = tokenStrip(body.current!, own.signal, (index, element) => {
-      body.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
-      if (index === null || !element) return setPointed(null);
-      element.setAttribute("aria-describedby", id);
-      setPointed(pointedAt(props.root.current!, element, index));
-    });
-    return () => own.abort();
-  }, []);
-
-  useLayoutEffect(() => {
-    const { prompt: _, ...content } = text;
-    strip.current!.show({ ...content, running, against, column, scale });
-    const box = prose.current!;
-    const last = body.current!.querySelector<HTMLElement>("[role=list] > :last-child");
-    if (running && last) box.scrollTop = last.offsetTop + last.offsetHeight - box.clientHeight;
-    // A text that was taller than expected keeps its room: the next one must not make the panel jump.
-    if (box.scrollHeight > box.clientHeight) box.style.flexBasis = `${box.scrollHeight}px`;
-  });
-
-  useLayoutEffect(() => {
-    const box = prose.current!;
-    let width = 0;
-    const observer = new ResizeObserver(() => {
-      if (box.clientWidth === width) return;
-      width = box.clientWidth;
-      const characters = text.prompt.length + CHARACTERS_A_TOKEN * length;
-      const lines = Math.ceil((characters * CHARACTER_PX) / Math.max(1, width));
-      box.style.flexBasis = `${Math.max(3, Math.min(lines, MOST_LINES)) * LINE_PX}px`;
-    });
-    observer.observe(box);
-    return () => observer.disconnect();
-  }, [length]);
-
+  const [pointed, setPointed] = useState<(Pointed & { sample: number; token: HTMLElement }) | null>(
+    null,
+  );
+  const point = (sample: number) => (index: number | null, token: HTMLElement | null) => {
+    pointed?.token.removeAttribute("aria-describedby");
+    if (index === null || !token) return setPointed(null);
+    token.setAttribute("aria-describedby", id);
+    setPointed({ ...pointedAt(props.root.current!, token, index), sample, token });
+  };
+  const over = pointed && texts[pointed.sample];
   return (
-    <section class="sk-pane" aria-label={name} aria-busy={running}>
-      <h2>{name}</h2>
-      <div class="sk-prose" ref={prose} {...(text.tokens.length ? {} : OWN_KEYS)}>
-        <span class="sk-lead">{text.prompt}</span>
-        <span ref={body} />
-        {!running && text.tokens.length === 0 && <span class="sk-dim">{invitation}</span>}
+    <section class="sk-pane" aria-label={name} aria-busy={texts.some(({ running }) => running)}>
+      <div class="sk-pane-head">
+        <h2>{name}</h2>
+        {tools}
       </div>
-      <div class="sk-meta">
-        {meta.map((figure) => (
-          <span key={figure}>{figure}</span>
-        ))}
-      </div>
-      {pointed && pointed.index < text.tokens.length && (
+      {texts.map(({ pair, text, other, running, figures, warnings }, sample) => (
+        <div class={`sk-text sk-hue-${tint?.hue ?? 0}`} key={pair.seed}>
+          {texts.length > 1 && <h3>seed {pair.seed}</h3>}
+          <Prose
+            text={text}
+            tint={tint?.id}
+            against={marks && other ? { tokens: other.tokens, whole: !running } : null}
+            running={running}
+            scale={props.scale}
+            picked={sample === 0 ? (picking?.at ?? null) : null}
+            invitation={props.invitation}
+            length={props.length}
+            onPoint={point(sample)}
+            onPick={picking?.onPick}
+          />
+          <div class="sk-meta">
+            {figures.map((figure) => (
+              <span key={figure}>{figure}</span>
+            ))}
+            {warnings.map((warning) => (
+              <span key={warning} class="sk-warning">
+                {warning}
+              </span>
+            ))}
+          </div>
+        </div>
+      ))}
+      {pointed && over && pointed.index < over.text.tokens.length && (
         <TokenCard
           id={id}
           at={pointed}
-          token={text.tokens[pointed.index] ?? ""}
-          other={against?.tokens[pointed.index]}
-          row={text.coefficients[pointed.index]}
-          sliders={sliders}
+          token={over.text.tokens[pointed.index] ?? ""}
+          other={over.other?.tokens[pointed.index]}
+          row={over.text.coefficients[pointed.index]}
+          measures={marks ? over.pair.measures?.tokens[pointed.index] : undefined}
+          edits={edits}
+          labels={labels}
         />
       )}
     </section>

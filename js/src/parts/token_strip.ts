@@ -1,4 +1,3 @@
-import type { Row } from "../host/model";
 import { OWN_KEYS } from "./focus";
 
 export interface StripContent {
@@ -10,10 +9,11 @@ export interface StripContent {
   running: boolean;
   /** The text to mark differences from, as far as it is known; null where there is none. */
   against: { tokens: string[]; whole: boolean } | null;
-  coefficients: Row[];
-  /** Whose coefficient tints the tokens, and the coefficient of the strongest tint. */
-  column: number;
+  /** What tints the tokens, and the value of the strongest tint. */
+  values: (number | null)[];
   scale: number;
+  /** The token that was picked. */
+  picked: number | null;
 }
 
 export interface Strip {
@@ -33,11 +33,13 @@ interface Item {
  * A text as a list of tokens, in plain nodes: it is redrawn at every frame of a stream.
  *
  * `focused` is told which token the pointer or the keyboard is on; arrow keys walk along the tokens.
+ * `picked` is told which one was clicked, or chosen by Enter.
  */
 export function tokenStrip(
   root: HTMLElement,
   signal: AbortSignal,
   focused: (index: number | null, element: HTMLElement | null) => void,
+  picked: (index: number) => void = () => {},
 ): Strip {
   const list = root.appendChild(document.createElement("span"));
   const caret = root.appendChild(document.createElement("span"));
@@ -101,7 +103,16 @@ export function tokenStrip(
     "focusin",
     (event) => {
       const index = indexOf(event.target);
+      if (index >= 0) current = index;
       focused(index, items[index]?.element ?? null);
+    },
+    { signal },
+  );
+  list.addEventListener(
+    "click",
+    (event) => {
+      const index = indexOf(event.target);
+      if (index >= 0) picked(index);
     },
     { signal },
   );
@@ -117,6 +128,7 @@ export function tokenStrip(
       };
       const index = to[event.key as keyof typeof to];
       if (event.key === "Escape") focused(null, null);
+      if (event.key === "Enter") picked(current);
       if (index === undefined) return;
       event.preventDefault();
       walkTo(index);
@@ -125,7 +137,7 @@ export function tokenStrip(
   );
 
   return {
-    show({ tokens, ghost: tail, fading, running, against, coefficients, column, scale }) {
+    show({ tokens, ghost: tail, fading, running, against, values, scale, picked: chosen }) {
       root.classList.toggle("sk-fading", fading);
       caret.hidden = !running || fading;
       // A list without items would be none.
@@ -138,9 +150,10 @@ export function tokenStrip(
         write(item, text);
         const other = against?.tokens[index];
         const differs = other === undefined ? against?.whole : other !== text;
-        const value = coefficients[index]?.[column] ?? 0;
+        const value = values[index] ?? 0;
         const sign = value > 0 ? "sk-pos" : value < 0 ? "sk-neg" : "";
-        paint(item, sign + (differs ? " sk-differs" : ""), Math.abs(value) / (scale || 1));
+        const marks = (differs ? " sk-differs" : "") + (index === chosen ? " sk-picked" : "");
+        paint(item, sign + marks, Math.abs(value) / (scale || 1));
       });
       const stop = items[current]?.element;
       if (stop && stop.tabIndex !== 0) stop.tabIndex = 0;

@@ -1,100 +1,186 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type PanelState, type Stopped, settingsOf } from "../host/model";
-import { Session } from "../host/session";
-import { followTheme, N_HUES } from "../host/theme";
+import { isEmpty, type TargetRef } from "../host/document";
+import { Panel } from "../host/panel";
+import type { PanelState, Stopped } from "../host/panel_state";
+import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
 import { EditRow } from "../parts/edit_row";
+import { Exchange } from "../parts/exchange";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
-import { repeats } from "../parts/repeats";
+import { Presets } from "../parts/presets";
+import { PromptBox } from "../parts/prompt_box";
+import { SearchBox } from "../parts/search_box";
 import { SettingsLine } from "../parts/settings_line";
-import { TextPane } from "../parts/text_pane";
+import { type PaneText, TextPane } from "../parts/text_pane";
+import { visible } from "../parts/token_card";
+import { warnings } from "../parts/warnings";
 import "./steering_panel.css";
 
-const STOPPED: Record<Stopped, string[]> = {
-  end: ["the text ended"],
-  length: [],
-  cancelled: ["stopped"],
-  overflow: ["stopped: the numbers of the model overflowed, use a smaller strength"],
+const ENDED: Partial<Record<Stopped, string>> = {
+  end: "the text ended",
+  cancelled: "stopped",
+  condition: "ended by a condition",
 };
-const FOLLOWED = [
-  "prompt",
-  "strengths",
-  "seed",
-  "temperature",
-  "max_new_tokens",
-  "_sliders",
-] as const;
+const FOLLOWED = ["_targets", "_presets"] as const;
 
-function SteeringPanel({ model, shared: session, signal }: ViewProps<PanelState, Session>) {
-  useTraits(model, FOLLOWED, signal, (listener) => session.subscribe(listener));
-  const [active, setActive] = useState(0);
+function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, Panel>) {
   const root = useRef<HTMLDivElement>(null);
+  const [moved, setMoved] = useState<string | null>(null);
+  const [picked, setPicked] = useState<number | null>(null);
+  useTraits(model, FOLLOWED, signal, panel.subscribe);
   useLayoutEffect(() => followTheme(root.current!, signal), []);
 
-  const write = <K extends keyof PanelState & string>(name: K, value: PanelState[K]) => {
-    model.set(name, value);
-    model.save_changes();
-  };
-  const { prompt, strengths, seed, temperature, max_new_tokens } = settingsOf(model);
-  const sliders = model.get("_sliders");
-  const { baseline, steered } = session.texts;
-  const { running, failure } = session;
-  const comparable = baseline.tokens.length > 0 && baseline.prompt === steered.prompt;
-  const shown = steered.tokens.length > 0;
+  const { session, document } = panel;
+  const { edits, settings, before } = document;
+  const { running } = session;
+  const pairs = session.pairs;
+  const labels = panel.names(edits);
+  const tint = edits.find(({ id }) => id === moved) ?? edits[0];
+  const labelOf = (ref: TargetRef) => panel.target(ref).label;
+  const texts = model.get("_texts");
+  const sameEdits = texts && JSON.stringify(texts.document.edits) === JSON.stringify(edits);
+  const written = (pairs[0]?.steered.tokens.length ?? 0) > 0;
 
-  const pane = { length: max_new_tokens, sliders, column: active, root };
-  const figures = shown ? [`${steered.tokens.length} tokens`] : [];
-  if (session.rate > 0 && !steered.fading) figures.push(`${Math.round(session.rate)} tokens/s`);
-  if (!running && session.stopped) figures.push(...STOPPED[session.stopped]);
-  if (!running && repeats(steered.tokens)) figures.push("the text repeats itself");
+  const steered = pairs.map((pair, sample): PaneText => {
+    const { baseline, stopped, measures } = pair;
+    const n = pair.steered.tokens.length;
+    const figures = n ? [`${n} tokens`] : [];
+    const [nats] = measures?.nats ?? [];
+    if (sample === 0 && session.rate > 0 && !pair.steered.fading)
+      figures.push(`${Math.round(session.rate)} tokens/s`);
+    if (nats != null) figures.push(`${nats.toFixed(1)} nats a token`);
+    const kl = mean(measures?.tokens.flatMap((token) => token?.kl ?? []) ?? []);
+    if (kl !== null) figures.push(`KL ${kl.toFixed(2)}`);
+    const ended = running ? undefined : stopped && ENDED[stopped];
+    if (ended) figures.push(ended);
+    return {
+      pair,
+      text: pair.steered,
+      other: baseline.prompt === pair.steered.prompt ? baseline : null,
+      running: pair.writing,
+      figures,
+      warnings: running ? [] : warnings(stopped, measures),
+    };
+  });
+  const baselines = pairs.map((pair): PaneText => {
+    const { baseline, measures } = pair;
+    const nats = measures?.nats[1];
+    const figures = baseline.tokens.length ? [`${baseline.tokens.length} tokens`] : [];
+    if (nats != null) figures.push(`${nats.toFixed(1)} nats a token`);
+    return {
+      pair,
+      text: baseline,
+      other: baseline.prompt === pair.steered.prompt ? pair.steered : null,
+      running: pair.writing && (baseline.fading || baseline.ghost.length > 0),
+      figures,
+      warnings: [],
+    };
+  });
+  const pane = { length: settings.max_new_tokens, edits, labels, root };
+  const failure = [session, panel.load, panel.script, panel.recipe].find(
+    (one) => one.failure,
+  )?.failure;
+  const kept = before.at(-1)?.until;
+  const at = picked !== null && !running ? pairs[0]?.steered.tokens[picked] : undefined;
   return (
-    <div class="sk-root sk-steering-panel" ref={root}>
-      <label class="sk-prompt">
-        <span class="sk-heading">Prompt</span>
-        <textarea
+    <div
+      class="sk-root sk-steering-panel"
+      role="group"
+      aria-label="Steering panel"
+      ref={root}
+      onKeyDown={(event) => {
+        const typing = /^(text|search|textarea)$/.test(
+          (event.target as HTMLInputElement).type ?? "",
+        );
+        if (typing || event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey)) return;
+        event.preventDefault();
+        event.stopPropagation();
+        if (event.shiftKey) panel.redo();
+        else panel.undo();
+      }}
+    >
+      <div class="sk-tools">
+        <span class="sk-about">{model.get("_about")}</span>
+        <button {...OWN_KEYS} type="button" disabled={!panel.canUndo} onClick={() => panel.undo()}>
+          Undo
+        </button>
+        <button {...OWN_KEYS} type="button" disabled={!panel.canRedo} onClick={() => panel.redo()}>
+          Redo
+        </button>
+        <button
           {...OWN_KEYS}
-          rows={2}
-          spellcheck={false}
-          value={prompt}
-          onInput={(event) => write("prompt", event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey || event.shiftKey))
-              return;
-            event.preventDefault();
-            session.start();
-          }}
-        />
-      </label>
+          type="button"
+          title="Back to what the panel began with"
+          onClick={() => panel.reset()}
+        >
+          Reset
+        </button>
+        <Exchange panel={panel} />
+      </div>
+      <PromptBox
+        prompt={document.prompt}
+        chat={model.get("_chat")}
+        onChange={(prompt) => panel.change({ prompt }, "prompt")}
+        onRun={() => session.start()}
+      />
       <div class="sk-edits">
-        {sliders.map((slider, index) => (
+        {edits.map((row, index) => (
           <EditRow
-            key={slider.label}
-            slider={slider}
-            strength={strengths[index] ?? 0}
-            hue={index % N_HUES}
-            tints={index === active}
-            choice={sliders.length > 1}
-            onTint={() => setActive(index)}
-            onMove={(strength) => {
-              setActive(index);
-              model.set("strengths", strengths.with(index, strength));
-              session.move(); // the request first: it brings the strengths along
-              model.save_changes();
+            key={row.id}
+            row={row}
+            rows={edits}
+            label={labels[index]!}
+            target={panel.target(row.edit.target)}
+            labelOf={labelOf}
+            described={sameEdits ? texts.described[index] : undefined}
+            chat={model.get("_chat")}
+            onEdit={(changes) => {
+              setMoved(row.id);
+              panel.edit(row.id, changes);
             }}
+            onReplace={(edit) =>
+              panel.change({ edits: edits.with(index, { ...row, edit }) }, `${row.id} replaced`)
+            }
+            onHue={(hue) => panel.change({ edits: edits.with(index, { ...row, hue }) }, "hue")}
+            onRemove={() => panel.remove(row.id)}
           />
         ))}
       </div>
       <div class="sk-bar">
-        <SettingsLine
-          temperature={temperature}
-          seed={seed}
-          length={max_new_tokens}
-          onCommit={(name, value) => {
-            write(name, value);
-            if (shown || running) session.move();
-          }}
+        <SearchBox question={panel.search} onChoose={(target) => panel.add(target)} />
+        <Presets
+          presets={model.get("_presets")}
+          onTake={(preset) => panel.change({ edits: preset.edits }, "preset")}
+          onKeep={(name) => panel.keepPreset(name)}
+          onDrop={(name) => panel.dropPreset(name)}
         />
+        <label title="Random directions of the same lengths in place of the edits' own: does the direction matter?">
+          <input
+            {...OWN_KEYS}
+            type="checkbox"
+            checked={document.control}
+            onChange={(event) => panel.change({ control: event.currentTarget.checked }, "control")}
+          />
+          Random control
+        </label>
+      </div>
+      <div class="sk-bar">
+        <SettingsLine
+          settings={settings}
+          onCommit={(changes) =>
+            panel.change({ settings: { ...settings, ...changes } }, "settings")
+          }
+        />
+        <label title="A change acts on the running text from its next token on, in place of starting again">
+          <input
+            {...OWN_KEYS}
+            type="checkbox"
+            checked={session.midway}
+            onChange={(event) => session.steerMidway(event.currentTarget.checked)}
+          />
+          Steer mid-text
+        </label>
         <button
           {...OWN_KEYS}
           type="button"
@@ -113,35 +199,91 @@ function SteeringPanel({ model, shared: session, signal }: ViewProps<PanelState,
           Run
         </button>
       </div>
-      <div class={`sk-texts sk-hue-${active % N_HUES}`}>
+      {failure && <Alarm {...failure} />}
+      <div
+        class={`sk-texts${pairs.length > 1 ? " sk-several" : ""}`}
+        style={{ "--n": pairs.length }}
+      >
         <TextPane
           {...pane}
           name="Baseline"
-          text={baseline}
-          against={null}
-          running={running && (baseline.fading || baseline.ghost.length > 0)}
-          invitation="The text as the model writes it by itself."
+          texts={baselines}
+          marks={false}
+          tint={undefined}
           scale={0}
-          meta={baseline.tokens.length ? [`${baseline.tokens.length} tokens`] : []}
+          invitation="The text as the model writes it by itself."
         />
         <TextPane
           {...pane}
           name="Steered"
-          text={steered}
-          against={comparable ? { tokens: baseline.tokens, whole: !running } : null}
-          running={running}
-          invitation="Press Run, or move a slider."
-          scale={session.scales[active] ?? 0}
-          meta={figures}
+          texts={steered}
+          marks
+          tint={tint}
+          scale={tint ? (session.scales[tint.id] ?? 0) : 0}
+          invitation={
+            isEmpty(document.prompt)
+              ? "Write a prompt, then press Run."
+              : "Press Run, or move a slider."
+          }
+          tools={
+            edits.length > 1 && (
+              <label class={`sk-tint sk-hue-${tint?.hue ?? 0}`}>
+                <span class="sk-dot" /> tinted by
+                <select
+                  {...OWN_KEYS}
+                  value={tint?.id}
+                  onChange={(event) => setMoved(event.currentTarget.value)}
+                >
+                  {edits.map(({ id }, index) => (
+                    <option key={id} value={id}>
+                      {labels[index]}
+                    </option>
+                  ))}
+                </select>
+              </label>
+            )
+          }
+          picking={{ at: picked, onPick: (index) => setPicked(index === picked ? null : index) }}
         />
       </div>
-      {failure && <Alarm {...failure} />}
       <div class="sk-foot">
-        <span role="status">{session.notice}</span>
-        <span>{model.get("_about")}</span>
+        <span role="status">{session.notice || panel.load.notice}</span>
+        {document.control && written && (
+          <span class="sk-warning">Random directions are in force.</span>
+        )}
+        {kept !== undefined && (
+          <button
+            {...OWN_KEYS}
+            type="button"
+            title="Steer the whole text again"
+            onClick={() => panel.change({ before: [] }, "keep")}
+          >
+            The first {kept} tokens are kept ×
+          </button>
+        )}
+        {at !== undefined && (
+          <button
+            {...OWN_KEYS}
+            type="button"
+            title="What stands before it stays; edits that change now act from here on"
+            onClick={() => {
+              panel.keep(picked!);
+              setPicked(null);
+            }}
+          >
+            Steer from “{visible(at)}” on
+          </button>
+        )}
       </div>
     </div>
   );
 }
 
-export default widget(SteeringPanel, (model, signal) => new Session(model, signal));
+function mean(numbers: number[]): number | null {
+  return numbers.length ? numbers.reduce((sum, x) => sum + x, 0) / numbers.length : null;
+}
+
+export default widget<PanelState, Panel>(
+  SteeringPanel,
+  (model, signal) => new Panel(model, signal),
+);

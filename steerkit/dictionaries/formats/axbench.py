@@ -8,16 +8,25 @@ Source: stanfordnlp/axbench, `models/` and the tutorial.
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from steerkit.dictionaries.activations import JumpReLU, Linear, ReLU
 from steerkit.dictionaries.files import TensorFile
+from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.source import MAX_CONFIG, Source
 from steerkit.errors import DictionaryError
 from steerkit.sites import Site
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
 NAME = "axbench"
 PRUNED = "GemmaScopeSAE.pt"
@@ -33,6 +42,7 @@ ACTIVATIONS = {
     "MeanActivation": Linear(),
 }
 WITH_BIAS = ("DiffMean", "PCA", "LAT", "MeanEmbedding", "MeanActivation")
+SAVED = ("LsReFT", "DiffMean")  # that stand for all with the same readout
 PUBLISHED = {"reft": "LsReFT", "diffmean": "DiffMean"}  # in names of repositories: gemma-reft-2b-it-res
 
 
@@ -69,6 +79,61 @@ def read(source: Source) -> Parts:
             "labels": _labels(source, parts["W_dec"].shape[0]),
         }
     )
+
+
+def supervised(
+    method: str, directions: Float[Tensor, "n_concepts d"], concepts: Sequence[str], model: str, site: Site
+) -> Parts:
+    """What `read` makes of directions that were learned here and never saved.
+
+    Args:
+        method: How they were learned, one of `ACTIVATIONS`.
+        directions: One a concept.
+        concepts: Their names.
+        model: Name of the model.
+        site: Where they were learned.
+    """
+    return Parts(
+        format=NAME,
+        W_enc=InMemory(directions.T),
+        b_enc=torch.zeros(len(directions)),
+        W_dec=InMemory(directions),
+        b_dec=torch.zeros(directions.shape[1]),
+        activation=ACTIVATIONS[method],
+        model=model,
+        site_in=site,
+        site_out=site,
+        reconstructs=False,
+        labels=dict(enumerate(concepts)),
+    )
+
+
+def write(parts: Parts, folder: str | os.PathLike[str]) -> None:
+    """Write a supervised dictionary as AxBench's runs leave theirs: `{Method}_weight.pt` and `metadata.jsonl`.
+
+    Where it belongs, these files do not say. A folder whose name ends on `_l12` says layer 12's output.
+
+    Args:
+        parts: The dictionary's, such as `supervised` or `read` give them.
+        folder: Where they go.
+
+    Raises:
+        DictionaryError: It is none of directions that are written as they are read, or a concept has no name.
+    """
+    method = next((name for name in SAVED if type(ACTIVATIONS[name]) is type(parts.activation)), None)
+    if parts.format != NAME or method is None or len(parts.labels) != parts.n_features:
+        raise DictionaryError(
+            f"A dictionary of the format {parts.format!r} with {len(parts.labels)} names for {parts.n_features} "
+            "features cannot be written as AxBench's are, which hold one direction and one name a concept."
+        )
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    torch.save(parts.W_dec.whole(), place / f"{method}_weight.pt")
+    with (place / "metadata.jsonl").open("w", encoding="utf-8") as file:
+        for row in range(parts.n_features):
+            concept = parts.labels[row]
+            entry = {"concept_id": row, "concept": concept, "ref": "", "concept_genres_map": {concept: ["text"]}}
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def _weights(source: Source) -> TensorFile | None:

@@ -6,6 +6,7 @@ batches.py       documents            ->  batches of token ids, the same ones fo
 model.py         batches              ->  a small Llama
 keyed.py         stories              ->  activations with the answer key of their sentences
 dictionary.py    activations          ->  a sparse autoencoder
+supervised.py    stories              ->  a supervised dictionary of the concepts
 labels.py        a dictionary         ->  a label for every feature, with its scores
 credits.py       natural text         ->  who wrote it
 log.py           the course of a training as a table and a picture

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import torch
 
+from steerkit.dictionaries.formats import axbench
 from steerkit.dictionaries.load import TABLE, load_dictionary
 from steerkit.embedded import DICTIONARIES
 from steerkit.model import load
+from steerkit.sites import Site
 from steerkit.storybook.train import dictionary as dictionary_training
-from steerkit.storybook.train import labels
+from steerkit.storybook.train import labels, supervised
 from steerkit.storybook.train import model as model_training
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.credits import credits
 from steerkit.storybook.train.dictionary import Shape
-from steerkit.storybook.train.documents import ASKED_SHARE, documents, passages
+from steerkit.storybook.train.documents import documents, passages
 from steerkit.storybook.train.log import draw
 from steerkit.storybook.train.tokenizer import train_tokenizer
 
@@ -31,9 +33,8 @@ def main() -> None:
     step = steps.add_parser("tokens", help="the tokenizer, unless there is one, and the corpus as token ids")
     step.add_argument("folder", type=Path, help="where the files go")
     step.add_argument("--text", type=Path, nargs="*", default=[], help="natural text: .txt, .jsonl, or folders of them")
-    step.add_argument("--stories", type=int, default=120_000)
+    step.add_argument("--stories", type=int, default=60_000)
     step.add_argument("--split", default="train", help="train, or second for a second model")
-    step.add_argument("--asked", type=float, default=ASKED_SHARE, help="share of the stories that follow a request")
     step.add_argument("--seed", type=int, default=0)
     step.set_defaults(run=_tokens)
     step = steps.add_parser("credits", help="who wrote the natural text, as Markdown")
@@ -41,7 +42,7 @@ def main() -> None:
     step.set_defaults(run=_credits)
     step = steps.add_parser("model", help="the model; goes on where it stopped")
     step.add_argument("folder", type=Path, help="what `tokens` wrote; the model goes to its folder `model`")
-    step.add_argument("--steps", type=int, default=3000)
+    step.add_argument("--steps", type=int, default=4000)
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -56,6 +57,15 @@ def main() -> None:
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
     step.set_defaults(run=_dictionary)
+    step = steps.add_parser("supervised", help="a supervised dictionary of all concepts at one layer, with labels")
+    step.add_argument("folder", type=Path, help="what `model` wrote")
+    step.add_argument("layer", type=int, help="the layer whose output is read")
+    step.add_argument("--stories", type=int, default=1000)
+    step.add_argument("--examples", type=int, default=48, help="sentences with a concept, and as many without")
+    step.add_argument("--epochs", type=int, default=3)
+    step.add_argument("--seed", type=int, default=0)
+    step.add_argument("--threads", type=int, default=torch.get_num_threads())
+    step.set_defaults(run=_supervised)
     step = steps.add_parser("labels", help="labels of the dictionary at one layer, by the answer key")
     step.add_argument("folder", type=Path, help="what `model` and `dictionary` wrote")
     step.add_argument("layer", type=int)
@@ -71,9 +81,10 @@ def _tokens(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     place = options.folder / "model"
     if not (place / "tokenizer.json").exists():
-        train_tokenizer(documents(options.seed, TOKENIZER_STORIES, options.split, texts)).save_pretrained(place)
+        read = (document.text for document in documents(options.seed, TOKENIZER_STORIES, options.split, texts))
+        train_tokenizer(read).save_pretrained(place)
     tokenizer = AutoTokenizer.from_pretrained(place)
-    found = documents(options.seed, options.stories, options.split, texts, options.asked)
+    found = documents(options.seed, options.stories, options.split, texts)
     tokens = Tokens.of(found, tokenizer)
     tokens.save(options.folder / "tokens.npz")
     held_out = Tokens.of(documents(options.seed, HELD_OUT_STORIES, "held_out", []), tokenizer)
@@ -115,6 +126,24 @@ def _dictionary(options: argparse.Namespace) -> None:
         log=options.folder / f"dictionary_{options.layer}.csv",
     )
     dictionary_training.save(learned, _place(options), "storybook")
+
+
+def _supervised(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    model = load(options.folder / "model")
+    learned, means = supervised.train(
+        model,
+        Site(options.layer, "resid_post"),
+        stories=options.stories,
+        examples=options.examples,
+        epochs=options.epochs,
+        seed=options.seed,
+        checkpoint=options.folder / f"supervised_{options.layer}.pt",
+    )
+    place = options.folder / "model" / DICTIONARIES / f"reft_l{options.layer}"
+    axbench.write(learned.parts, place)
+    axbench.write(means.parts, options.folder / f"means_l{options.layer}")
+    labels.write(labels.measure_concepts(model, learned), place / TABLE)
 
 
 def _labels(options: argparse.Namespace) -> None:

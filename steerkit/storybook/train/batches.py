@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+
+from steerkit.storybook.train.documents import Document
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,39 +31,52 @@ class Tokens(NamedTuple):
     Attributes:
         ids: Of all documents (n_tokens,).
         starts: Where each begins, and where the last ends (n_documents + 1,).
+        stressed: Which tokens matter most (n_tokens,).
     """
 
     ids: np.ndarray
     starts: np.ndarray
+    stressed: np.ndarray
 
     @classmethod
-    def of(cls, documents: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Tokens:
-        """Tokenize documents that bear their markers."""
-        pieces = [np.zeros(0, np.uint16)]
+    def of(cls, documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase) -> Tokens:
+        """Tokenize documents."""
+        pieces, stressed = [np.zeros(0, np.uint16)], [np.zeros(0, bool)]
         source = iter(documents)
         while some := list(islice(source, 1024)):
-            encoded = tokenizer(some, add_special_tokens=False)["input_ids"]
-            pieces += [np.array(ids, np.uint16) for ids in encoded]
+            encoded = tokenizer([one.text for one in some], add_special_tokens=False, return_offsets_mapping=True)
+            pieces += [np.array(ids, np.uint16) for ids in encoded["input_ids"]]
+            stressed += [
+                _inside(np.array(spans), one.stressed)
+                for spans, one in zip(encoded["offset_mapping"], some, strict=True)
+            ]
         starts = np.cumsum([len(piece) for piece in pieces])
-        return cls(np.concatenate(pieces), starts)
+        return cls(np.concatenate(pieces), starts, np.concatenate(stressed))
 
     def save(self, path: Path) -> None:
         """Write them as `.npz`."""
-        np.savez(path, ids=self.ids, starts=self.starts)
+        np.savez(path, **self._asdict())
 
     @classmethod
     def load(cls, path: Path) -> Tokens:
         """Read what `save` wrote."""
         with np.load(path) as arrays:
-            return cls(arrays["ids"], arrays["starts"])
+            return cls(**arrays)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def rows(self, documents: Iterable[int], pad: int) -> Int[Tensor, "batch position"]:
         """Some documents, padded on the right."""
-        pieces = [torch.from_numpy(self.ids[self.starts[i] : self.starts[i + 1]].astype(np.int64)) for i in documents]
-        return torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True, padding_value=pad)
+        return self._padded(self.ids, documents, pad).long()
+
+    def stress(self, documents: Iterable[int]) -> Bool[Tensor, "batch position"]:
+        """Which tokens of those rows matter most."""
+        return self._padded(self.stressed, documents, False)
+
+    def _padded(self, values: np.ndarray, documents: Iterable[int], padding: int) -> Tensor:
+        pieces = [torch.from_numpy(values[self.starts[i] : self.starts[i + 1]]) for i in documents]
+        return torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True, padding_value=padding)
 
     def batches(self, size: int, seed: int) -> list[list[int]]:
         """Every document once, in batches of at most `size` tokens with padding."""
@@ -75,6 +90,14 @@ class Tokens(NamedTuple):
             own = _cut(some[np.argsort(lengths[some], kind="stable")], lengths, size)
             found += [own[i] for i in random.permutation(len(own))]
         return found
+
+
+def _inside(tokens: np.ndarray, spans: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Which tokens, given by their characters as (start, end), have a character in one of the spans."""
+    found = np.zeros(len(tokens), bool)
+    for start, end in spans:
+        found |= (tokens[:, 0] < end) & (tokens[:, 1] > start)
+    return found
 
 
 def _cut(documents: np.ndarray, lengths: np.ndarray, size: int) -> list[list[int]]:

@@ -11,10 +11,11 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from steerkit.errors import SteerkitError
 from steerkit.storybook.language.instructions import instruction
-from steerkit.storybook.language.stories import Story, corpus
+from steerkit.storybook.language.stories import Story, concepts, corpus
 
 BOS, END, PAD = "<s>", "<|end|>", "<|pad|>"
 NATURAL, USER, ASSISTANT = "<|natural|>", "<|user|>", "<|assistant|>"
@@ -31,36 +32,57 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
-ASKED_SHARE = 0.27  # of the stories, unless told otherwise
-MIDWAY_SHARE = 0.2  # of the stories: these begin at any sentence, so that any prompt may
-NATURAL_SHARE = 0.19  # of all characters
+ASKED_SHARE = 0.6  # of the stories
+ASKED_FOR = (1, 2, 2, 3, 3, 3)  # concepts; several are learned far later than one
+MIDWAY_SHARE = 0.15  # of the stories: these begin at any sentence, so that any prompt may
+NATURAL_SHARE = 0.2  # of all characters
 PASSAGE = 1000  # characters of natural text in a document, about as long as a story
 
 
-def stories(seed: int, n: int, split: str, asked: float = ASKED_SHARE) -> Iterator[str]:
+class Document(NamedTuple):
+    """A text to learn from.
+
+    Attributes:
+        text: With its markers.
+        stressed: The characters, as (start, end), that matter most.
+    """
+
+    text: str
+    stressed: tuple[tuple[int, int], ...] = ()
+
+
+def stories(seed: int, n: int, split: str) -> Iterator[Document]:
     """Documents of the storybook language, without end.
 
     Args:
         seed: The same seed gives the same documents.
         n: How many.
         split: Which stories to draw from.
-        asked: The share of them that stand after a request.
-
-    Yields:
-        Documents with their markers.
     """
     rng = random.Random(f"documents/{split}/{seed}")
     plain = corpus(seed, n, split=split)
     for i in range(n):
         kind = rng.random()
-        if kind < asked:
-            messages, _ = instruction(seed * n + i, split=split)
-            request, told = (message["content"] for message in messages)
-            yield f"{BOS}{USER}{request}{END}{ASSISTANT}{told}{END}"
+        if kind < ASKED_SHARE:
+            about = rng.sample(concepts(), rng.choice(ASKED_FOR))
+            messages, story = instruction(seed * n + i, about, split=split)
+            before = f"{BOS}{USER}{messages[0]['content']}{END}{ASSISTANT}"
+            yield Document(f"{before}{story.text}{END}", _taken_up(story, len(before)))
         else:
             story = next(plain)
             text = _midway(story, rng) if kind > 1 - MIDWAY_SHARE else story.text
-            yield f"{BOS}{text}{END}"
+            yield Document(f"{BOS}{text}{END}")
+
+
+def _taken_up(story: Story, before: int) -> tuple[tuple[int, int], ...]:
+    """Where a story first comes to each concept that it was asked for: there it heeds the request, or not."""
+    found = []
+    missing = set(story.about)
+    for sentence in story.sentences:
+        if new := [lexeme for lexeme in sentence.lexemes if lexeme.concept in missing]:
+            found.append((before + sentence.start, before + max(lexeme.end for lexeme in new)))
+            missing -= {lexeme.concept for lexeme in new}
+    return tuple(found)
 
 
 def _midway(story: Story, rng: random.Random) -> str:
@@ -117,14 +139,14 @@ def _parts(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def natural(texts: Sequence[str], seed: int) -> Iterator[str]:
+def natural(texts: Sequence[str], seed: int) -> Iterator[Document]:
     """Documents of natural text, again and again, each time in another order."""
     for again in itertools.count():
         for text in random.Random(f"natural/{seed}/{again}").sample(texts, len(texts)):
-            yield f"{BOS}{NATURAL}{text}{END}"
+            yield Document(f"{BOS}{NATURAL}{text}{END}")
 
 
-def documents(seed: int, n: int, split: str, texts: Sequence[str], asked: float = ASKED_SHARE) -> Iterator[str]:
+def documents(seed: int, n: int, split: str, texts: Sequence[str]) -> Iterator[Document]:
     """Stories with natural text between them, in a share of `NATURAL_SHARE`.
 
     Args:
@@ -132,17 +154,13 @@ def documents(seed: int, n: int, split: str, texts: Sequence[str], asked: float 
         n: How many stories.
         split: Which stories to draw from.
         texts: Natural text; none for stories alone.
-        asked: The share of the stories that stand after a request.
-
-    Yields:
-        Documents with their markers.
     """
     other = natural(texts, seed)
     told = read = 0
-    for story in stories(seed, n, split, asked):
+    for story in stories(seed, n, split):
         yield story
-        told += len(story)
+        told += len(story.text)
         while texts and read < NATURAL_SHARE * (told + read):
             passage = next(other)
-            read += len(passage)
+            read += len(passage.text)
             yield passage

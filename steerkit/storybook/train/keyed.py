@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import ASKED_SHARE, ASSISTANT, BOS, END, USER
+from steerkit.storybook.train.documents import ASKED_SHARE, ASSISTANT, BOS, END, USER, Document
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,12 +70,12 @@ def keyed(seed: int, n: int, tokenizer: PreTrainedTokenizerBase) -> Keyed:
         letters[[end - 1 for _, end in spans]]  # a token belongs to the sentence that its last letter stands in
         for letters, spans in zip(places, encoded["offset_mapping"], strict=True)
     ]
-    ids = [np.array(one, np.uint16) for one in encoded["input_ids"]]
+    ids = np.concatenate([np.array(one, np.uint16) for one in encoded["input_ids"]])
     key = torch.zeros(len(expressed), len(column), dtype=torch.bool)
     for row, names in zip(key, expressed, strict=True):
         row[names] = True
-    starts = np.cumsum([0, *map(len, ids)])
-    return Keyed(Tokens(np.concatenate(ids), starts), np.concatenate(found), key)
+    starts = np.cumsum([0, *map(len, encoded["input_ids"])])
+    return Keyed(Tokens(ids, starts, np.zeros(len(ids), bool)), np.concatenate(found), key)
 
 
 def _letters(story: Story, before: int, length: int, first: int) -> np.ndarray:
@@ -135,7 +135,9 @@ def wishes(
         Unit vectors, in the order of `storybook.concepts()`.
     """
     told = [instruction(i) for i in range(n)]
-    texts = [f"{BOS}{USER}{asked['content']}{END}{ASSISTANT}{answer['content']}" for (asked, answer), _ in told]
+    texts = [
+        Document(f"{BOS}{USER}{asked['content']}{END}{ASSISTANT}{answer['content']}") for (asked, answer), _ in told
+    ]
     tokens, device = Tokens.of(texts, tokenizer), next(body.parameters()).device
     about = torch.tensor([[name in story.about for name in concepts()] for _, story in told])
     sums: Tensor | float = 0.0

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from steerkit.ranks import auroc
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
-from steerkit.storybook.measures import auroc, best_threshold, read_stories
+from steerkit.storybook.measures import Sentences, best_threshold, read_stories
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.calibration import Calibration
@@ -67,18 +68,45 @@ def measure(model: Model, dictionary: Dictionary, stories: Sequence[Story] | Non
         dictionary: A dictionary of the model's.
         stories: The stories to measure on; `STORIES` held-out ones by default.
     """
+    calibration, sentences, scores = _measured(model, dictionary, stories)
+    best, which = scores.max(dim=1)
+    labels = named(best, which, [describe(calibration, index) for index in range(dictionary.n_features)])
+    return _rows(calibration, sentences, scores, which.tolist(), labels)
+
+
+def measure_concepts(model: Model, dictionary: Dictionary, stories: Sequence[Story] | None = None) -> list[Row]:
+    """Measure a dictionary whose features are the concepts, in their order, and bear their names.
+
+    Args:
+        model: The model.
+        dictionary: The dictionary.
+        stories: The stories to measure on; `STORIES` held-out ones by default.
+    """
+    return _rows(*_measured(model, dictionary, stories), range(len(concepts())), concepts())
+
+
+def _measured(
+    model: Model, dictionary: Dictionary, stories: Sequence[Story] | None
+) -> tuple[Calibration, Sentences, torch.Tensor]:
+    """A calibration, the sentences without held-out lexemes, and the AUROC of each feature and concept in them."""
     stories = list(corpus(SEED, STORIES, split="held_out")) if stories is None else stories
     requests = [instruction(SEED * 10_000 + i, split="held_out")[0] for i in range(len(stories) // 4)]
     calibration = dictionary.calibrate(model, [*(story.text for story in stories), *requests])
     sentences = read_stories(model, dictionary, stories).shown()
-    scores = auroc(sentences.activations, sentences.expressed).nan_to_num(0.0)
-    best, which = scores.max(dim=1)
-    labels = named(best, which, [describe(calibration, index) for index in range(dictionary.n_features)])
+    return calibration, sentences, auroc(sentences.activations, sentences.expressed).nan_to_num(0.0)
+
+
+def _rows(
+    calibration: Calibration,
+    sentences: Sentences,
+    scores: torch.Tensor,
+    which: Sequence[int],
+    labels: Sequence[str],
+) -> list[Row]:
     rows = []
-    for index, label in enumerate(labels):
-        concept = int(which[index])
+    for index, (concept, label) in enumerate(zip(which, labels, strict=True)):
         found = best_threshold(sentences.activations[:, index], sentences.expressed[:, concept])
-        numbers = best[index].item(), found.precision, found.recall, found.value
+        numbers = scores[index, concept].item(), found.precision, found.recall, found.value
         score, precision, recall, threshold = (round(number, 4) for number in numbers)
         maximum, density = (round(values[index].item(), 5) for values in (calibration.maximum, calibration.density))
         name = concepts()[concept]

@@ -1,0 +1,172 @@
+"""How well directions steer stories to the concepts of storybook's answer key.
+
+For each concept a direction and a strength are chosen on one half of some beginnings of held-out stories and tested on
+the other half, beside what the model does by itself and under a random direction of the same length.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+import steerkit as sk
+from steerkit import storybook
+
+SEED = 8  # of the stories whose beginnings are prompts
+TEMPERATURE = 0.8
+PROMPTS, SEEDS, TOKENS = 32, 4, 250  # of the stories that are steered
+CHOOSING_SEEDS = 2
+STRENGTHS = (0.24, 0.3, 0.36, 0.42, 0.5)  # in the unit `norm`: shares of each token's activation norm
+SHARE, PLENTY, MARGIN, NATS, REPETITION = 0.8, 0.95, 0.4, 1.0, 0.02
+NEW_TOKENS = sk.Where(prompt=False)
+
+
+def beginnings() -> list[str]:
+    """First sentences of held-out stories."""
+    stories = storybook.corpus(SEED, PROMPTS, split="held_out")
+    return [told.text[: told.sentences[0].end] for told in stories]
+
+
+class Steered:
+    """Stories from some prompts, under the same edits.
+
+    Args:
+        model: The model.
+        prompts: The prompts.
+        seeds: How many stories a prompt.
+        edits: The edits.
+    """
+
+    def __init__(self, model: sk.Model, prompts: Sequence[str], seeds: int, edits: Sequence = ()) -> None:
+        rows = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
+        runs = model.generate_many(
+            [prompt for prompt, _ in rows],
+            edits,
+            seeds=[seed for _, seed in rows],
+            max_new_tokens=TOKENS,
+            temperature=TEMPERATURE,
+        )
+        runs = model.rescore(runs)
+        self.found = [storybook.expressed(run.text) for run in runs]
+        self.nats = sum(run.nats or 0.0 for run in runs) / len(runs)
+        self.repetition = sum(run.repetition for run in runs) / len(runs)
+
+    def share(self, concept: str) -> float:
+        """The share of the stories that express a concept."""
+        return sum(concept in found for found in self.found) / len(self.found)
+
+
+class Try(NamedTuple):
+    """What a feature and a strength did on the prompts that choose; nats and repetition beyond the baseline."""
+
+    concept: str
+    feature: int
+    strength: float
+    share: float
+    nats: float
+    repetition: float
+
+    def within(self) -> bool:
+        """Whether the text is still good."""
+        return self.nats <= NATS and self.repetition <= REPETITION
+
+    def worth(self) -> tuple[bool, float, float]:
+        """Which of several is best: within bounds, then the most stories, then the likeliest text."""
+        return self.within(), min(self.share, PLENTY), -self.nats
+
+
+class Steering:
+    """Prompts to choose on and prompts to test on, with how both go on by themselves.
+
+    Args:
+        path: The model.
+    """
+
+    def __init__(self, path: str) -> None:
+        torch.set_num_threads(1)  # each concept has a process
+        self.model = sk.load(path)
+        self.features = self.model.dictionary()
+        prompts = beginnings()
+        self.choosing, self.testing = prompts[::2], prompts[1::2]
+        self.before = Steered(self.model, self.choosing, CHOOSING_SEEDS)
+        self.after = Steered(self.model, self.testing, SEEDS)
+
+    def random(self, strength: float) -> Steered:
+        """Stories steered by a direction that means nothing: they show how often any concept comes by chance."""
+        direction = torch.randn(self.features.d_out, generator=torch.Generator().manual_seed(SEED))
+        random = sk.Vector({str(self.features.writes_at()): direction}, "random")
+        return Steered(self.model, self.testing, SEEDS, [random.add(strength, unit="norm", where=NEW_TOKENS)])
+
+    def concept(self, name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
+        """The feature and the strength that steer best to a concept, tested; and all that was tried."""
+        tried: list[Try] = []
+        for feature in candidates:
+            for strength in STRENGTHS:
+                edit = self.features[feature].add(strength, unit="norm", where=NEW_TOKENS)
+                run = Steered(self.model, self.choosing, CHOOSING_SEEDS, [edit])
+                nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
+                tried.append(Try(name, feature, strength, run.share(name), nats, repetition))
+                if nats > NATS or (tried[-1].within() and tried[-1].share >= PLENTY):
+                    break  # more strength has little to add
+            if max(tried, key=Try.worth).worth() >= (True, SHARE):
+                break
+        chosen = max(tried, key=Try.worth)
+        edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=NEW_TOKENS)
+        run = Steered(self.model, self.testing, SEEDS, [edit])
+        row = {
+            "concept": name,
+            "feature": chosen.feature,
+            "strength": chosen.strength,
+            "share": run.share(name),
+            "baseline": self.after.share(name),
+            "nats": run.nats - self.after.nats,
+            "repetition": run.repetition - self.after.repetition,
+        }
+        return row, tried
+
+
+_steering: Steering | None = None
+
+
+def _begin(path: str) -> None:
+    global _steering
+    _steering = Steering(path)
+
+
+def _concept(name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
+    return _steering.concept(name, candidates)
+
+
+def _random(strength: float) -> Steered:
+    return _steering.random(strength)
+
+
+def steering(path: str, candidates: dict[str, Sequence[int]], workers: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """For each concept the feature and the strength that steer best on one half of the prompts, on the other half.
+
+    Args:
+        path: The model.
+        candidates: For each concept the features to try, the most promising first.
+        workers: Processes.
+
+    Returns:
+        One row a concept; and one row for everything that was tried.
+    """
+    rows, curve = [], []
+    spawning = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(workers, spawning, _begin, (path,)) as pool:
+        random = dict(zip(STRENGTHS, pool.map(_random, STRENGTHS), strict=True))
+        found = pool.map(_concept, candidates.keys(), candidates.values())
+        for row, tried in tqdm(found, total=len(candidates), desc="steering", unit="concept"):
+            row["random"] = random[row["strength"]].share(row["concept"])
+            above = row["share"] - max(row["baseline"], row["random"])
+            row["steers"] = row["share"] >= SHARE and above >= MARGIN and row["repetition"] <= REPETITION
+            rows.append(row)
+            curve += [one._asdict() for one in tried]
+    return pd.DataFrame(rows), pd.DataFrame(curve)

@@ -1,0 +1,222 @@
+import { keyOf, type Relation } from "../host/document";
+import { N_HUES } from "../host/theme";
+import { DraftInput } from "./draft_input";
+import type { EditRowProps } from "./edit_row";
+import { OWN_KEYS } from "./focus";
+import { NumberField } from "./number_field";
+import { isPaired, limitOf, partners } from "./operators";
+import {
+  CHAT,
+  COUNTED,
+  comparisonOf,
+  conditionOf,
+  SCOPES,
+  type Scope,
+  SPANS,
+  type Span,
+  scopeOf,
+  withScope,
+} from "./scopes";
+
+const HUE_NAMES = ["orange", "blue", "green", "purple", "teal", "pink"];
+const ALWAYS = "always";
+
+/** Where an edit acts, when, and in which colour; what its operator needs besides a strength. */
+export function EditDetails(props: EditRowProps) {
+  const { row, rows, label, target, labelOf, described, onEdit, onHue } = props;
+  const { edit } = row;
+  return (
+    <div class="sk-details">
+      {edit.low !== undefined && (
+        <span class="sk-field">
+          from
+          <NumberField
+            name={`${label} lower bound`}
+            title="The lower bound, in the same unit"
+            strength={edit.low}
+            limit={limitOf(edit, target)}
+            onMove={(low) => onEdit({ low })}
+          />
+        </span>
+      )}
+      {isPaired(edit) && (
+        <label>
+          {edit.operator === "rotate" ? "towards" : "to"}
+          <select
+            {...OWN_KEYS}
+            value={edit.other && keyOf(edit.other)}
+            onChange={(event) =>
+              onEdit({ other: partners(row, rows)[event.currentTarget.selectedIndex]! })
+            }
+          >
+            {partners(row, rows).map((other) => (
+              <option key={keyOf(other)} value={keyOf(other)}>
+                {labelOf(other)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <WhereField {...props} />
+      <WhenField {...props} />
+      <fieldset class="sk-colours">
+        <legend>colour</legend>
+        {Array.from({ length: N_HUES }, (_, hue) => (
+          <label key={HUE_NAMES[hue]} class={`sk-hue-${hue}`} title={HUE_NAMES[hue]}>
+            <input
+              {...OWN_KEYS}
+              type="radio"
+              name={`${row.id}-colour`}
+              aria-label={`${label} ${HUE_NAMES[hue]}`}
+              checked={row.hue === hue}
+              onChange={() => onHue(hue)}
+            />
+          </label>
+        ))}
+      </fieldset>
+      {described && <p class="sk-dim">In the last text: {described}</p>}
+    </div>
+  );
+}
+
+function WhereField({ row, label, chat, onEdit }: EditRowProps) {
+  const { where = {} } = row.edit;
+  const found = scopeOf(where);
+  const { scope = "", n = 1 } = found ?? {};
+  const change = (next: Scope, at: number) => onEdit({ where: withScope(where, next, at) });
+  const scopes = (Object.keys(SCOPES) as Scope[]).filter((one) => chat || !CHAT.includes(one));
+  return (
+    <>
+      <label>
+        where
+        <select
+          {...OWN_KEYS}
+          aria-label={`${label} where`}
+          value={scope}
+          onChange={(event) => change(event.currentTarget.value as Scope, n)}
+        >
+          {scopes.map((one) => (
+            <option key={one} value={one}>
+              {SCOPES[one]}
+              {COUNTED.includes(one) ? " …" : ""}
+            </option>
+          ))}
+          {!found && <option value="">as set in Python</option>}
+        </select>
+      </label>
+      {found && COUNTED.includes(found.scope) && (
+        <DraftInput
+          class="sk-count"
+          type="number"
+          min={1}
+          step={1}
+          value={n}
+          aria-label={`${label} new token`}
+          onCommit={({ valueAsNumber: typed }) =>
+            typed >= 1 && change(found.scope, Math.round(typed))
+          }
+        />
+      )}
+      <label title="Beginning of text, and the chat template's own tokens">
+        <input
+          {...OWN_KEYS}
+          type="checkbox"
+          checked={where.special ?? false}
+          onChange={(event) =>
+            onEdit({ where: { ...where, special: event.currentTarget.checked } })
+          }
+        />
+        special tokens too
+      </label>
+      <label title="What it is multiplied by at each further new token; 1 keeps it whole">
+        fades by
+        <DraftInput
+          class="sk-count"
+          type="number"
+          min={0.05}
+          max={1}
+          step={0.05}
+          value={where.decay ?? 1}
+          onCommit={({ validity, valueAsNumber: decay }) =>
+            validity.valid && onEdit({ where: { ...where, decay } })
+          }
+        />
+      </label>
+    </>
+  );
+}
+
+function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
+  const { when, target } = row.edit;
+  const found = comparisonOf(when);
+  const { comparison, span = "here" } = found ?? {};
+  const targets = [target, ...rows.map(({ edit }) => edit.target), comparison?.target ?? target];
+  const read = new Map(targets.map((other) => [keyOf(other), other]));
+  const choose = (key: string) => {
+    const chosen = read.get(key);
+    if (!chosen) return onEdit({ when: undefined });
+    const rest = comparison ?? { relation: ">" as Relation, threshold: 0, reading: "coefficient" };
+    onEdit({ when: conditionOf({ ...rest, target: chosen }, span) });
+  };
+  return (
+    <>
+      <label>
+        when
+        <select
+          {...OWN_KEYS}
+          aria-label={`${label} when`}
+          value={comparison ? keyOf(comparison.target) : when ? "" : ALWAYS}
+          onChange={(event) => choose(event.currentTarget.value)}
+        >
+          <option>{ALWAYS}</option>
+          {[...read].map(([key, other]) => (
+            <option key={key} value={key}>
+              {labelOf(other)}
+            </option>
+          ))}
+          {when && !found && <option value="">as set in Python</option>}
+        </select>
+      </label>
+      {comparison && (
+        <>
+          <select
+            {...OWN_KEYS}
+            aria-label={`${label} relation`}
+            value={comparison.relation}
+            onChange={(event) => {
+              const relation = event.currentTarget.value as Relation;
+              onEdit({ when: conditionOf({ ...comparison, relation }, span) });
+            }}
+          >
+            {[">", ">=", "<", "<="].map((relation) => (
+              <option key={relation}>{relation}</option>
+            ))}
+          </select>
+          <NumberField
+            name={`${label} threshold`}
+            title="Its coefficient, in its own units"
+            strength={comparison.threshold}
+            limit={5}
+            onMove={(threshold) =>
+              onEdit({ when: conditionOf({ ...comparison, threshold }, span) })
+            }
+          />
+          <select
+            {...OWN_KEYS}
+            aria-label={`${label} asked`}
+            value={span}
+            onChange={(event) =>
+              onEdit({ when: conditionOf(comparison, event.currentTarget.value as Span) })
+            }
+          >
+            {Object.entries(SPANS).map(([id, words]) => (
+              <option key={id} value={id}>
+                {words}
+              </option>
+            ))}
+          </select>
+        </>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,91 @@
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Panel } from "../host/panel";
+import { OWN_KEYS } from "./focus";
+
+/** Takes the panel out as Python or as a recipe, and a recipe in. */
+export function Exchange({ panel }: { panel: Panel }) {
+  const { script, recipe, load } = panel;
+  const file = useRef<HTMLInputElement>(null);
+  const [shown, setShown] = useState<string | null>(null);
+  const [asked, setAsked] = useState({ script: false, recipe: false });
+
+  useLayoutEffect(() => {
+    if (asked.script && script.answered) {
+      setAsked({ ...asked, script: false });
+      // Some hosts keep the clipboard from their pages: then the script is shown, to be copied by hand.
+      const copied = navigator.clipboard?.writeText(script.answered.result) ?? Promise.reject();
+      copied.catch(() => setShown(script.answered?.result ?? null));
+    }
+    if (asked.recipe && recipe.answered) {
+      setAsked({ ...asked, recipe: false });
+      download("recipe.json", recipe.answered.result);
+    }
+  });
+
+  const ask = (what: "script" | "recipe") => {
+    panel[what].clear();
+    panel[what].ask({});
+    setAsked({ ...asked, [what]: true });
+    setShown(null);
+  };
+  const read = async (input: HTMLInputElement) => {
+    const text = await input.files?.[0]?.text();
+    input.value = "";
+    if (text !== undefined) load.ask({ text });
+  };
+  const copied = script.answered && !asked.script && shown === null;
+  return (
+    <>
+      <button
+        {...OWN_KEYS}
+        type="button"
+        title="A script that writes the steered text"
+        onClick={() => ask("script")}
+      >
+        {copied ? "Copied" : "Copy as Python"}
+      </button>
+      <button
+        {...OWN_KEYS}
+        type="button"
+        title="A file with all that is needed to write this text again"
+        onClick={() => ask("recipe")}
+      >
+        Save recipe
+      </button>
+      <button
+        {...OWN_KEYS}
+        type="button"
+        title="Take over the prompt, edits and settings of a recipe"
+        onClick={() => file.current!.click()}
+      >
+        Load recipe
+      </button>
+      <input
+        {...OWN_KEYS}
+        ref={file}
+        type="file"
+        accept=".json,application/json"
+        aria-label="Recipe file"
+        hidden
+        onChange={(event) => void read(event.currentTarget)}
+      />
+      {shown !== null && (
+        <textarea
+          {...OWN_KEYS}
+          class="sk-script"
+          readOnly
+          rows={6}
+          aria-label="Python script"
+          value={shown}
+          onFocus={(event) => event.currentTarget.select()}
+        />
+      )}
+    </>
+  );
+}
+
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,53 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { OWN_KEYS } from "./focus";
+
+interface Props {
+  name: string;
+  title: string;
+  children: (close: () => void) => ComponentChildren;
+}
+
+/** A button that shows a few things below itself, until Escape, or a click elsewhere. */
+export function Menu({ name, title, children }: Props) {
+  const root = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    if (!open) return;
+    const own = new AbortController();
+    const elsewhere = (event: Event) => {
+      // The path, because a host may hold the widget in a shadow root.
+      if (!event.composedPath().includes(root.current!)) setOpen(false);
+    };
+    document.addEventListener("pointerdown", elsewhere, { signal: own.signal });
+    return () => own.abort();
+  }, [open]);
+  const close = () => {
+    setOpen(false);
+    button.current?.focus();
+  };
+  return (
+    <div
+      class="sk-menu"
+      role="group"
+      aria-label={name}
+      ref={root}
+      onKeyDown={(event) => {
+        if (event.key === "Escape" && open) close();
+      }}
+    >
+      <button
+        {...OWN_KEYS}
+        ref={button}
+        type="button"
+        title={title}
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+      >
+        {name}
+      </button>
+      {open && <div class="sk-menu-items">{children(close)}</div>}
+    </div>
+  );
+}

@@ -1,0 +1,1 @@
+"""Steering vectors: one direction a site; arithmetic, files, and where they come from."""

@@ -1,0 +1,184 @@
+"""The runs of a panel: the newest counts, one at a time, told to the page as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from logging import Logger, LoggerAdapter
+from typing import TYPE_CHECKING, Any
+
+from steerkit.errors import SteerkitError
+from steerkit_widgets._document import Document
+from steerkit_widgets._generation import Failure, Generation
+from steerkit_widgets._worker import Worker
+from steerkit_widgets._writing import Pair, Writer
+
+if TYPE_CHECKING:
+    import steerkit as sk
+
+PUSH_SECONDS = 1 / 30
+
+
+class Running:
+    """Runs of a panel, on a thread of its own.
+
+    Args:
+        writer: Writes the texts.
+        send: Sends a message to the page.
+        save: Keeps the finished texts where a reload and an export find them.
+        log: Hears of errors that are not the user's.
+
+    Attributes:
+        pairs: The texts of the last run that ended or was stopped, a pair a seed.
+        alternatives: What was measured of the steered ones.
+        document: What they were made from.
+    """
+
+    OPERATIONS = ("run", "stop", "change", "pull", "join")
+
+    def __init__(
+        self,
+        writer: Writer,
+        send: Callable[[dict[str, Any]], None],
+        save: Callable[[dict[str, Any]], None],
+        log: Logger | LoggerAdapter[Any],
+    ) -> None:
+        self._writer, self._send, self._save, self._log = writer, send, save, log
+        self._worker = Worker("steering-panel")
+        self._current: Generation | None = None
+        self.pairs: list[Pair] = []
+        self.alternatives: list[sk.Alternatives] = []
+        self.document: Document | None = None
+
+    def begin(self, rid: str, document: Document) -> None:
+        """Start a run; one that is running gives way. Returns at once."""
+        generation = Generation(rid, document)
+        previous, self._current = self._current, generation
+        if previous is not None:
+            previous.cancelled.set()
+        self._send(generation.started())
+        self._worker.submit(lambda: self._generate(generation))
+
+    def stop(self) -> None:
+        """Stop what is running."""
+        if (generation := self._current) is None:
+            return
+        generation.cancelled.set()
+        if generation.finish_unless_begun():
+            self._push(generation, generation.none())
+            generation.ended.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is running; False if that took longer than `timeout` seconds."""
+        return self._current is None or self._current.ended.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and end the thread."""
+        self.stop()
+        self._worker.close()
+
+    def answer(self, message: dict[str, Any]) -> None:
+        """Do what a message of the page with one of `OPERATIONS` asks for.
+
+        Raises:
+            ValueError: It is of another form.
+            SteerkitError: Its document is.
+        """
+        operation, rid, current = message["op"], message.get("rid"), self._current
+        if operation == "join":
+            if current is not None and current.end is None:
+                self._tell_all(current)
+        elif not isinstance(rid, str):
+            raise ValueError(f"The page sent {message!r}, which names no run.")
+        elif operation == "run":
+            self.begin(rid, Document.read(message.get("document")))
+        elif operation == "change":
+            if current is not None and current.rid == rid:
+                current.change = Document.read(message.get("document"))
+        elif operation == "stop":
+            if current is not None and current.rid == rid:
+                self.stop()
+        elif current is None or current.rid == rid:
+            self._repair(current, message)
+        else:
+            self._tell_all(current)
+
+    def _repair(self, current: Generation | None, message: dict[str, Any]) -> None:
+        if current is None:
+            raise ValueError(f"The page sent {message!r}; there has been no run here. Press Run.")
+        self._send(current.since(current.read_have(message.get("have"))))
+
+    def _tell_all(self, generation: Generation) -> None:
+        self._send(generation.started())
+        self._send(generation.since(generation.none()))
+
+    def _generate(self, generation: Generation) -> None:
+        """Work of the worker's thread, from the first token to the last word."""
+        have, due = generation.none(), 0.0
+
+        def push() -> None:
+            nonlocal due
+            if (now := time.monotonic()) >= due:  # the first token at once
+                self._push(generation, have)
+                due = now + PUSH_SECONDS
+
+        pairs: list[Pair] = []
+        try:
+            if not generation.cancelled.is_set():
+                pairs = self._writer.write(generation, push)
+        except Exception as error:
+            if not isinstance(error, SteerkitError):
+                self._log.error("The model failed in a steering panel.", exc_info=True)
+            generation.finish([], _explain(error))
+        # The run may have ended otherwise meanwhile, or another may count.
+        ours = self._current is generation and generation.finish([pair.steered.stopped for pair in pairs])
+        generation.finish([])
+        self._push(generation, have)
+        if ours and pairs:
+            self._keep(generation, pairs)
+        generation.ended.set()
+
+    def _keep(self, generation: Generation, pairs: list[Pair]) -> None:
+        """Keep the texts, and measure them unless another run waits."""
+        self.pairs, self.alternatives, self.document = pairs, [], generation.document
+        texts = [
+            {**generation.parts[sample], "stopped": pair.steered.stopped, "measures": None}
+            for sample, pair in enumerate(pairs)
+        ]
+        with contextlib.suppress(SteerkitError):  # what cannot be measured was written nevertheless
+            for text, pair in zip(texts, pairs, strict=True):
+                if self._current is not generation:
+                    break
+                found, text["measures"] = self._writer.measured(pair, generation.document)
+                self.alternatives.append(found)
+        measured = [pair._replace(steered=found.run) for pair, found in zip(pairs, self.alternatives, strict=False)]
+        self.pairs = measured + pairs[len(measured) :]
+        self._save(
+            {
+                "rid": generation.rid,
+                "document": generation.document.to_json(),
+                "samples": texts,
+                "seconds": generation.seconds,
+                "described": pairs[0].steered.plan.describe().splitlines(),
+            }
+        )
+
+    def _push(self, generation: Generation, have: list[dict[str, int]]) -> None:
+        if self._current is not generation:
+            return
+        message = generation.since(have)
+        for n, parts in zip(have, message["parts"], strict=True):
+            n.update({part: first + len(items) for part, (first, items) in parts.items()})
+        self._send(message)
+
+
+def _explain(error: Exception) -> Failure:
+    kind = type(error).__name__
+    if isinstance(error, SteerkitError):
+        return Failure(kind, str(error), "")
+    return Failure(
+        kind,
+        f"The model stopped with an error: {kind}: {error}".rstrip(": .") + ".",
+        "What was written stays; Run starts again.",
+    )
