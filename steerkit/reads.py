@@ -176,8 +176,6 @@ class Reads(Loaded):
             EngineError: The model runs remotely.
         """
         self._runner.refuse_remote("Learning by gradient")
-        for text in texts:
-            self._runner.fitting(text.prompt)
         return self._runner.nats(texts, Site.parse(site), change)
 
     def effects(
@@ -213,6 +211,22 @@ class Reads(Loaded):
                 steered, plain = scores["logprobs"][2 * row : 2 * row + 2, -scored[i] :]
                 gains[i], divergences[i] = (steered - plain).mean(), scores["kl"][row, -scored[i] :].mean()
         return gains, divergences
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: str | Site, change: Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities in nats of the token after each text with an activation changed, on the CPU.
+
+        Args:
+            texts: The texts, as `encode_all` gives them.
+            site: As for `nats`, like the rest.
+            change: From the activation and the mask of plain tokens to what takes the activation's place.
+
+        Raises:
+            SteerkitError: As for `nats`.
+        """
+        self._runner.refuse_remote("Changing an activation by a function")
+        return self._runner.next_logprobs(texts, Site.parse(site), change)
 
     def rescore(self, runs: Sequence[Run]) -> list[Run]:
         """The same runs with each token's log-probability under the unsteered model, in one batch.
