@@ -9,7 +9,7 @@ import torch
 
 from steerkit.errors import EngineError
 
-MOST_TOKENS = 2048  # of a batch, padding included
+MOST_TOKENS = 1024  # of a batch, padding included; more are no faster on a processor, and cost memory
 
 Result = TypeVar("Result")
 

@@ -153,6 +153,19 @@ def pieces(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
     come by their name.
     """
     special = special_ids(tokenizer)
+    if not before and tokenizer.is_fast:
+        # at once, as long as no character is spread over several tokens
+        contexts = [[], *([i] if i not in special else [] for i in ids[:-1])]
+        known, texts = (
+            tokenizer.backend_tokenizer.decode_batch(batch, skip_special_tokens=False)
+            for batch in (contexts, [[*context, i] for context, i in zip(contexts, ids, strict=True)])
+        )
+        if not any(INCOMPLETE in text for text in texts):
+            names = tokenizer.convert_ids_to_tokens(list(ids))
+            return [
+                name if i in special else text[len(start) :]
+                for i, name, start, text in zip(ids, names, known, texts, strict=True)
+            ]
     decoder = Decoder(tokenizer, before, special)
     return [decoder.push(index) for index in ids]
 

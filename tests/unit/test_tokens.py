@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import steerkit as sk
-from steerkit.tokens import encode, pieces
+from steerkit.tokens import Decoder, encode, pieces, special_ids
 
 TEXTS = [
     "Once upon a time",
@@ -223,3 +223,14 @@ def test_the_byte_level_tokenizer_of_gpt2_works_end_to_end(bytelevel):
     assert not any(prompt.special)
     run = model.generate(prompt, temperature=0, max_new_tokens=5)
     assert run.token_ids == plain.greedy(module, list(prompt.ids), 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["One day, Mia ran.", "Ünïcödé → 漢字 🦊 end", "<s> in text </s> and after", "  two  spaces "]
+)
+def test_pieces_at_once_are_those_one_by_one(subject, text):
+    tokenizer = subject.model.tokenizer
+    ids = tokenizer(text)["input_ids"]
+    ids = [*ids, tokenizer.bos_token_id, *ids] if tokenizer.bos_token_id is not None else ids
+    decoder = Decoder(tokenizer, (), special_ids(tokenizer))
+    assert pieces(tokenizer, (), ids) == [decoder.push(index) for index in ids]

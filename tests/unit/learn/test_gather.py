@@ -64,7 +64,7 @@ def test_nothing_but_the_tokens_asked_for_is_kept(gpt2, monkeypatch):
 
 def test_batches_hold_similar_lengths_up_to_a_number_of_tokens():
     lengths = [5, 900, 7, 1000, 6, 3000, 1000]
-    assert _batches(lengths, None) == [[0, 4, 2], [1, 3], [6], [5]]
+    assert _batches(lengths, None) == [[0, 4, 2], [1], [3], [6], [5]]
     assert _batches(lengths, 3) == [[0, 4, 2], [1, 3, 6], [5]]
     assert _batches([], None) == []
 
