@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from steerkit.model import Model
     from steerkit.sites import Site
 
-BATCH = 12  # texts of a concept in a step
+BATCH = 24  # texts of a concept in a step
 RIDGE = 0.01  # of the mean variance, added to the covariance before it is divided by
 
 
