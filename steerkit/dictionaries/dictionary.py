@@ -12,11 +12,11 @@ import torch
 
 from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.codes import Codes
-from steerkit.dictionaries.effects import STRENGTH, Effects, measure_effects
 from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
 from steerkit.dictionaries.neuronpedia import part_of, read_maxima
+from steerkit.dictionaries.output_scores import STRENGTH, OutputScores, score_outputs
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
 from steerkit.dictionaries.self_test import SelfTest, self_test
@@ -370,8 +370,8 @@ class Dictionary:
         features: Sequence[Feature | int] | None = None,
         *,
         strength: float = STRENGTH,
-    ) -> Effects:
-        """Rank features by what they do to the model's next token: better ones to steer with, see `Effects`.
+    ) -> OutputScores:
+        """Rank features by what they do to the model's next token: better ones to steer with, see `OutputScores`.
 
         Args:
             model: The model.
@@ -389,7 +389,7 @@ class Dictionary:
         """
         indices = range(self.n_features) if features is None else features
         chosen = [self._checked(one if isinstance(one, int) else one.index) for one in indices]
-        return measure_effects(self, model, texts, chosen, strength)
+        return score_outputs(self, model, texts, chosen, strength)
 
     def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.

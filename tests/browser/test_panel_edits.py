@@ -57,14 +57,17 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
     root.get_by_label(f"{label} unit").select_option("raw")
     expect(panel.number(label)).to_have_value("+0.8")
     root.get_by_label(f"{label} operator").select_option("set")
-    root.get_by_role("button", name=f"{label}: where").click()
+    root.get_by_role("button", name=f"{label}: more").click()
     root.get_by_label(f"{label} where").select_option("from")
     root.get_by_label(f"{label} new token").fill("5")
     root.get_by_label(f"{label} when").select_option("happy")
     root.get_by_label(f"{label} asked").select_option("so_far")
     root.get_by_label(f"{label} threshold").fill("-100")
     panel.finish()
-    said = f"Sets '{label}' to 0.8 at 0.resid_post on new tokens only, at positions from 4 on of the new text, where 'happy' > -100 at any token so far."
+    said = (
+        f"Sets '{label}' to 0.8 at 0.resid_post on new tokens only, at positions from 4 on of the new text, "
+        "where 'happy' > -100 at any token so far."
+    )
     assert plan(notebook)[1].startswith(said)
     expect(root.locator(".sk-details")).to_contain_text(said)
     assert text(panel.baseline) == baseline

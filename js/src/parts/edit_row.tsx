@@ -127,7 +127,7 @@ export function EditRow(props: EditRowProps) {
           type="button"
           class="sk-quiet sk-more"
           aria-expanded={open}
-          aria-label={`${label}: where, when and colour`}
+          aria-label={`${label}: ${open ? "less" : "more"}`}
           title="Where, when and colour"
           onClick={() => setOpen(!open)}
         >

@@ -201,6 +201,8 @@ def test_refusals(clean, learn):
         learn(clean, RAIN, SUN, site="1.resid_mid")
     with pytest.raises(SettingError, match="all three must be above 0"):
         learn(clean, RAIN, SUN, site=SITE, rate=0.0)
+    with pytest.raises(PromptError, match="no token that something predicts"):
+        learn(clean, [[clean.tokenizer.bos_token_id]], SUN, site=SITE)
     with pytest.raises(PromptError, match="context of 96 tokens"):
         learn(clean, ["rain " * 40], SUN, site=SITE)
 

@@ -35,7 +35,7 @@ SHOWN, LETTERS = 10, 30
 
 
 @dataclass(frozen=True, eq=False)
-class Effects:
+class OutputScores:
     """What features do to the next token, as a mean over texts.
 
     A feature's own tokens are the 20 whose logits its direction raises most by itself (see `top_tokens`). Features that
@@ -99,12 +99,14 @@ class Effects:
         return pages.fragment(pages.heading(str(self)), pages.table(heads, rows))
 
     def __repr__(self) -> str:
-        return f"Effects({len(self.features)} features of {self.dictionary.name}, best score {self.score.max():.3g})"
+        return (
+            f"OutputScores({len(self.features)} features of {self.dictionary.name}, best score {self.score.max():.3g})"
+        )
 
 
-def measure_effects(
+def score_outputs(
     dictionary: Dictionary, model: Model, texts: Sequence[PromptLike], features: Sequence[int], strength: float
-) -> Effects:
+) -> OutputScores:
     """Add each feature at the last token of each text, and see what the next token is.
 
     Args:
@@ -142,10 +144,10 @@ def measure_effects(
                 return model.next_logprobs([text] * len(batch), writes, change)
 
             for batch, steered in in_batches([len(text.prompt)] * len(features), try_some):
-                sums[:, batch] += _effects(steered, unsteered, own[batch])
+                sums[:, batch] += _scores(steered, unsteered, own[batch])
                 bar.update(len(batch))
     score, gain, kl = sums / len(prompts)
-    return Effects(dictionary, torch.tensor(features), score, gain, kl)
+    return OutputScores(dictionary, torch.tensor(features), score, gain, kl)
 
 
 def _largest(dictionary: Dictionary, model: Model, text: Encoded) -> float:
@@ -158,7 +160,7 @@ def _largest(dictionary: Dictionary, model: Model, text: Encoded) -> float:
     return codes.values.max().item() * (1.0 if codes.scale is None else codes.scale.item())
 
 
-def _effects(
+def _scores(
     steered: Float[Tensor, "rows vocabulary"], unsteered: Float[Tensor, " vocabulary"], own: Int[Tensor, "rows own"]
 ) -> Float[Tensor, "3 rows"]:
     """Output score, gain and KL of each row."""
