@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from axe import check
+from axe import check, dark
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk
@@ -22,13 +22,6 @@ def picker(saved: Callable[[Widget], Locator], storybook_model: sk.Model, featur
 @pytest.fixture
 def card(saved: Callable[[Widget], Locator], storybook_model: sk.Model, features: sk.Dictionary) -> Locator:
     return saved(skw.FeatureCard(features["rain"], storybook_model, TEXTS))
-
-
-def dark(root: Locator) -> None:
-    root.page.emulate_media(color_scheme="dark")
-    root.page.reload()
-    root.wait_for()
-    expect(root).to_have_attribute("data-sk-theme", "dark")
 
 
 def test_find_filter_and_choose(picker: Locator) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from axe import check
+from axe import check, dark
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk
@@ -25,13 +25,6 @@ def sweep_view(saved: Callable[[Widget], Locator], storybook_model: sk.Model, fe
     edit = features["rain"].add(1, unit="norm")
     sweep = storybook_model.sweep(PROMPT, edit, strengths=[0, 0.2, 0.4], max_new_tokens=20)
     return saved(skw.SweepView(sweep, effect=lambda run: len(set(run.tokens))))
-
-
-def dark(root: Locator) -> None:
-    root.page.emulate_media(color_scheme="dark")
-    root.page.reload()
-    root.wait_for()
-    expect(root).to_have_attribute("data-sk-theme", "dark")
 
 
 def test_compare_token_by_token(compare_view: Locator) -> None:

@@ -13,7 +13,8 @@ VIEWS = (
     "picker = skw.FeaturePicker(features, storybook_model)\npicker",
     "card = skw.FeatureCard(features['cat'], storybook_model)\ncard",
     "view = skw.TokenView(storybook_model.read('It rained all day. Mia ran home.', features))\nview",
-    "links = [skw.link(picker, card), skw.link(picker, view)]",
+    "panel = skw.SteeringPanel(storybook_model, [])\npanel",
+    "links = [skw.link(picker, target) for target in (card, view, panel)]",
 )
 
 
@@ -33,6 +34,7 @@ def test_find_choose_and_follow(notebook: Notebook) -> None:
     listed.press("Enter")
     expect(first).to_have_attribute("aria-selected", "true")
     expect(card.get_by_role("heading", name="rain", exact=True)).to_be_visible()
+    expect(page.locator(".sk-steering-panel").get_by_role("slider", name="rain")).to_be_visible()
     legend = view.get_by_role("group", name="Coloured by")
     expect(legend).to_contain_text("max")
     assert notebook.execute("print(picker.selected, card.feature.label, view.selected)").count("'rain'") == 2
@@ -57,5 +59,6 @@ def test_find_choose_and_follow(notebook: Notebook) -> None:
         notebook.theme(theme)
         for root in (picker, card, view):
             expect(root).to_have_attribute("data-sk-theme", theme)
+            root.scroll_into_view_if_needed()  # axe looks at the colours of what is in sight
             check(root)
     notebook.theme("light")

@@ -1,10 +1,10 @@
 import type { AnyModel } from "@anywidget/types";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { numbers, type Packed } from "../host/arrays";
 import { scaleOf } from "../host/reading";
 import { followTheme } from "../host/theme";
 import { once, useTraits, type ViewProps, widget } from "../host/widget";
-import { Card, type Pointed, pointedAt } from "../parts/card";
+import { Card, usePointed } from "../parts/card";
 import { figure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { type ReadingStrip, readingStrip } from "../parts/reading_strip";
@@ -68,18 +68,16 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
   useTraits(model, ["_span"], signal);
   const [lane, setLane] = useState("KL");
   const [glossed, setGlossed] = useState(false);
-  const [pointed, setPointed] = useState<(Pointed & { steered: boolean }) | null>(null);
   const root = useRef<HTMLDivElement>(null);
-  const cardId = useId();
+  const { id, pointed, point } = usePointed(root);
+  const [inSteered, setInSteered] = useState(false);
+  const pointIn = (steered: boolean) => (index: number | null, element: HTMLElement | null) => {
+    setInSteered(steered);
+    point(index, element);
+  };
   useLayoutEffect(() => followTheme(root.current!, signal), []);
   const span = model.get("_span");
   const values = lanes.get(lane)!;
-  const point = (of: boolean) => (index: number | null, element: HTMLElement | null) => {
-    root.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
-    element?.setAttribute("aria-describedby", cardId);
-    const here = index === null || !element ? null : pointedAt(root.current!, element, index);
-    setPointed(here && { ...here, steered: of });
-  };
   const n = differs.reduce((sum, one) => sum + one, 0);
   return (
     <div class="sk-root sk-compare-view" ref={root}>
@@ -118,7 +116,7 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
           differs={null}
           gloss={null}
           span={span}
-          point={point(false)}
+          point={pointIn(false)}
           onChoose={null}
         />
         <Side
@@ -133,7 +131,7 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
               : null
           }
           span={span}
-          point={point(true)}
+          point={pointIn(true)}
           onChoose={(first, last) => {
             model.set("_span", [first, last]);
             model.save_changes();
@@ -144,8 +142,8 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
         <span role="status">{summary(values, lane, span, n, steered.tokens.length)}</span>
       </div>
       {pointed && (
-        <Card id={cardId} at={pointed}>
-          <TokenFigures comparison={comparison} of={pointed.steered} index={pointed.index} />
+        <Card id={id} at={pointed}>
+          <TokenFigures comparison={comparison} of={inSteered} index={pointed.index} />
         </Card>
       )}
     </div>

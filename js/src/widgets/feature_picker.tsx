@@ -58,7 +58,7 @@ const WAYS: Record<Way, { name: string; hint: string; value: string; title: stri
     name: "two texts",
     hint: "What fires in this text …",
     value: "difference",
-    title: "Mean activation in the first text less that in the second",
+    title: "Largest activation in the first text less that in the second",
   },
   nearest: {
     name: "nearness",
