@@ -12,6 +12,7 @@ import torch
 
 from steerkit import embedded, loading
 from steerkit.alternatives import Alternatives
+from steerkit.batching import in_batches
 from steerkit.dictionaries import catalog
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.load import load_dictionary
@@ -370,9 +371,57 @@ class Model:
             EngineError: The model runs remotely.
         """
         self._runner.refuse_remote("Learning by gradient")
-        for text in texts:
-            self._runner.fitting(text.prompt)
         return self._runner.nats(texts, Site.parse(site), change)
+
+    def effects(
+        self, edits: EditsLike, texts: Sequence[TextLike]
+    ) -> tuple[Float[Tensor, " n_texts"], Float[Tensor, " n_texts"]]:
+        """What edits do to the probability of given texts, and how much they change the model's predictions there.
+
+        Args:
+            edits: The edits.
+            texts: Texts whose completions are scored, each as a `Completion`; of others, all tokens but the first.
+
+        Returns:
+            For each text, in nats a token: the log-probability under the steered model minus that under the unsteered
+            one; and KL(steered ‖ unsteered) over the vocabulary where each token is predicted.
+
+        Raises:
+            SteerkitError: A text or an edit does not fit the model.
+        """
+        plan, encoded = Plan(edits), self._readable(texts, "all")
+        scored = [len(prompt) - max(start, 1) for prompt, start in encoded]
+        if not all(scored):
+            raise PromptError("A text has no token that something predicts. Give a longer text, or a prompt before it.")
+        gains, divergences = torch.zeros(2, len(encoded))
+
+        def run(batch: list[int]) -> dict[str, Tensor]:
+            program = self._runner.compile([plan, Plan()] * len(batch))
+            rows = [encoded[i] for i in batch for _ in range(2)]
+            prompts, before = [row.prompt for row in rows], [max(row.start, 1) for row in rows]
+            return self._runner.score(program, prompts, before, max(scored[i] for i in batch), pairs=True)
+
+        for batch, scores in in_batches([2 * len(prompt) for prompt, _ in encoded], run):
+            for row, i in enumerate(batch):
+                steered, plain = scores["logprobs"][2 * row : 2 * row + 2, -scored[i] :]
+                gains[i], divergences[i] = (steered - plain).mean(), scores["kl"][row, -scored[i] :].mean()
+        return gains, divergences
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: str | Site, change: Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities in nats of the token after each text with an activation changed, on the CPU.
+
+        Args:
+            texts: The texts, as `encode_all` gives them.
+            site: As for `nats`, like the rest.
+            change: From the activation and the mask of plain tokens to what takes the activation's place.
+
+        Raises:
+            SteerkitError: As for `nats`.
+        """
+        self._runner.refuse_remote("Changing an activation by a function")
+        return self._runner.next_logprobs(texts, Site.parse(site), change)
 
     def logit_effects(self, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " vocabulary"]:
         """Direct effect on the logits of one direction added to the residual stream; see `steerkit.top_tokens`.

@@ -1,5 +1,6 @@
 """Directions and conditions from data, one method a file."""
 
+from steerkit.learn.by_effect import Effects, by_effect
 from steerkit.learn.examples import Examples
 from steerkit.learn.find_condition import FoundCondition, find_condition
 from steerkit.learn.lat import lat
@@ -13,9 +14,11 @@ from steerkit.tokens import Completion
 
 __all__ = [
     "Completion",
+    "Effects",
     "Examples",
     "FoundCondition",
     "Quality",
+    "by_effect",
     "find_condition",
     "lat",
     "mean_difference",

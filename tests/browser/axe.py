@@ -32,4 +32,4 @@ def check(root: Locator) -> None:
         RULES,
     )
     assert "color-contrast" in found["passes"]
-    assert found["violations"] == []
+    assert found["violations"] == [], found["violations"]

@@ -82,6 +82,10 @@ class FeaturePicker(AskedWidget):
     def selected(self, features: Sequence[sk.Feature]) -> None:
         self._selected = [feature.index for feature in features]
 
+    def follow(self, features: Sequence[sk.Feature]) -> None:
+        """Choose these features, as far as they are of this dictionary."""
+        self.selected = [feature for feature in features if feature.dictionary is self.features]
+
     def still(self) -> str:
         """The features that are chosen, as they show themselves."""
         return "".join(feature._repr_html_() for feature in self.selected)

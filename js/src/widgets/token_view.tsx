@@ -3,7 +3,7 @@ import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks"
 import { numbers, type Packed } from "../host/arrays";
 import { type PackedSource, Source, scaleOf } from "../host/reading";
 import { followTheme, N_HUES } from "../host/theme";
-import { useTraits, type ViewProps, widget } from "../host/widget";
+import { once, useTraits, type ViewProps, widget } from "../host/widget";
 import { Card, type Pointed, pointedAt } from "../parts/card";
 import { FiringList, figure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
@@ -40,7 +40,8 @@ function readingOf(model: AnyModel<State>): Reading {
   };
 }
 
-function TokenView({ model, shared: reading, signal }: ViewProps<State, Reading>) {
+function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
+  const reading = shared();
   const { tokens, special, sources } = reading;
   useTraits(model, ["_selected", "_span", "_silent"], signal);
   const [glossed, setGlossed] = useState(tokens.length <= GLOSSED_TOKENS);
@@ -295,4 +296,4 @@ function cardRows(
   return [...rows, ...strongest];
 }
 
-export default widget(TokenView, readingOf);
+export default widget(TokenView, (model) => once(() => readingOf(model)));
