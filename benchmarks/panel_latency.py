@@ -1,7 +1,8 @@
-"""How fast the steering panel answers a hand, in JupyterLab in Chromium.
+"""How fast the steering panel of the embedded model answers a hand, in JupyterLab in Chromium.
 
 Measured in the page, from the key or click to the frame that shows the answer: a slider moved to the first new token
-of the new text (while nothing runs, and while a text is running), and Stop to the text at rest.
+of the new text (while nothing runs, and while a text is running), Stop to the text at rest, the pointer on a token to
+its card, and a key in the search box to what is found.
 
     python benchmarks/panel_latency.py [--output panel_latency.csv]
 """
@@ -38,6 +39,29 @@ WATCH = """root => {
 }"""
 
 
+# Does one thing, and gives the time to the frame that shows what came of it.
+SHOWN = """async (root, act, shows) => {
+  const asked = performance.now();
+  act();
+  while (!shows()) await new Promise(done => new MutationObserver((_, observer) => { observer.disconnect(); done(); })
+    .observe(root, { subtree: true, childList: true, attributes: true, characterData: true }));
+  return (await new Promise(done => requestAnimationFrame(done))) - asked;
+}"""
+ANSWERED = {
+    "token to its card": f"""(root, i) => {{
+      const tokens = root.querySelectorAll('[aria-label=Steered] [role=listitem]');
+      const token = tokens[i % tokens.length];
+      return ({SHOWN})(root, () => token.dispatchEvent(new Event('pointerover', {{ bubbles: true }})),
+        () => token.hasAttribute('aria-describedby') && root.querySelector('[role=tooltip]'));
+    }}""",
+    "key to what is found": f"""(root, i) => {{
+      const box = root.querySelector('[type=search]'), words = ['rain', 'joy', 'cat', 'sea'][i % 4];
+      return ({SHOWN})(root, () => {{ box.value = words; box.dispatchEvent(new Event('input', {{ bubbles: true }})); }},
+        () => root.querySelector('[role=option]')?.getAttribute('aria-label') === words);
+    }}""",
+}
+
+
 def measure(panel: Panel, n: int) -> pd.DataFrame:
     """One row a move or a stop: `what`, `ms`."""
     page = panel.page
@@ -49,6 +73,9 @@ def measure(panel: Panel, n: int) -> pd.DataFrame:
 
     panel.run.click()
     panel.finish()
+    for i in range(n):
+        rows += [(what, panel.root.evaluate(script, i)) for what, script in ANSWERED.items()]
+    panel.root.get_by_role("searchbox").fill("")
     panel.root.evaluate(WATCH)
     for i in range(n):
         step = "ArrowRight" if i % 20 < 10 else "ArrowLeft"
@@ -78,10 +105,13 @@ def main() -> None:
         chromium() as context,
     ):
         notebook = Notebook(server, context.new_page(), "latency.ipynb")
-        notebook.run("panel = skw.SteeringPanel(model, [joy], 'One day, Mia', max_new_tokens=400)\npanel")
+        notebook.run(
+            "model = sk.load(); rain = model.dictionary()['rain']",
+            "panel = skw.SteeringPanel(model, [rain], 'One day, Mia', max_new_tokens=400)\npanel",
+        )
         figures = measure(notebook.panel(), arguments.n)
-    summary = figures.groupby("what", sort=False)["ms"].describe(percentiles=[0.5, 0.9])
-    print(summary[["count", "min", "50%", "90%", "max"]].round(0).astype(int).to_string())
+    summary = figures.groupby("what", sort=False)["ms"].describe(percentiles=[0.5, 0.95])
+    print(summary[["count", "min", "50%", "95%", "max"]].round(0).astype(int).to_string())
     figures.to_csv(arguments.output, index=False)
     print(f"CSV in {arguments.output}")
 

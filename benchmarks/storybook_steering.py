@@ -86,12 +86,13 @@ class Steering:
 
     Args:
         path: The model.
+        dictionary: A dictionary's folder or name; None for the model's default.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, dictionary: str | None) -> None:
         torch.set_num_threads(1)  # each concept has a process
         self.model = sk.load(path)
-        self.features = self.model.dictionary()
+        self.features = sk.load_dictionary(dictionary) if dictionary else self.model.dictionary()
         prompts = beginnings()
         self.choosing, self.testing = prompts[::2], prompts[1::2]
         self.before = Steered(self.model, self.choosing, CHOOSING_SEEDS)
@@ -134,9 +135,9 @@ class Steering:
 _steering: Steering | None = None
 
 
-def _begin(path: str) -> None:
+def _begin(path: str, dictionary: str | None) -> None:
     global _steering
-    _steering = Steering(path)
+    _steering = Steering(path, dictionary)
 
 
 def _concept(name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
@@ -147,20 +148,23 @@ def _random(strength: float) -> Steered:
     return _steering.random(strength)
 
 
-def steering(path: str, candidates: dict[str, Sequence[int]], workers: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def steering(
+    path: str, candidates: dict[str, Sequence[int]], workers: int, dictionary: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """For each concept the feature and the strength that steer best on one half of the prompts, on the other half.
 
     Args:
         path: The model.
         candidates: For each concept the features to try, the most promising first.
         workers: Processes.
+        dictionary: A dictionary's folder or name; None for the model's default.
 
     Returns:
         One row a concept; and one row for everything that was tried.
     """
     rows, curve = [], []
     spawning = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(workers, spawning, _begin, (path,)) as pool:
+    with ProcessPoolExecutor(workers, spawning, _begin, (path, dictionary)) as pool:
         random = dict(zip(STRENGTHS, pool.map(_random, STRENGTHS), strict=True))
         found = pool.map(_concept, candidates.keys(), candidates.values())
         for row, tried in tqdm(found, total=len(candidates), desc="steering", unit="concept"):

@@ -149,27 +149,40 @@ class Runner:
         return {name: record[name].cpu().clone() for name in passes.SCORED if name in record}
 
     def nats(self, texts: Sequence[Encoded], site: Site, change: gradient.Change) -> Float[Tensor, " n_texts"]:
-        """Nats of each text's completion with an activation changed, with gradients; see `Model.nats`.
+        """Nats of each text's completion with an activation changed, with gradients; see `Model.nats`."""
+        logits, ids, layout = self._changed(texts, site, change)
+        scored = (layout.real & ~layout.is_prompt)[:, 1:].to(logits.device)
+        nats = torch.nn.functional.cross_entropy(
+            logits[:, :-1][scored].float(), ids[:, 1:].to(logits.device)[scored], reduction="none"
+        )
+        return nats.new_zeros(len(texts)).index_add(0, scored.nonzero()[:, 0], nats)
+
+    def next_logprobs(
+        self, texts: Sequence[Encoded], site: Site, change: gradient.Change
+    ) -> Float[Tensor, "n_texts vocabulary"]:
+        """Log-probabilities of the token after each text, with an activation changed; see `Model.next_logprobs`."""
+        with torch.no_grad():
+            return self._changed(texts, site, change)[0][:, -1].float().log_softmax(-1).cpu()
+
+    def _changed(
+        self, texts: Sequence[Encoded], site: Site, change: gradient.Change
+    ) -> tuple[Float[Tensor, "n_texts tokens vocabulary"], Int[Tensor, "n_texts tokens"], Layout]:
+        """Logits with an activation changed, and the right-aligned texts that they belong to.
 
         Raises:
             SiteError: The site has no module of its own, so that it cannot be changed alone.
         """
         location = self.sites.locate(self.sites.check(site))
         if location.added_to is not None or location.norm is not None:
-            raise SiteError(f"Nothing can be learned at '{site}', which is no module's own. Choose such as resid_post.")
-        prompts = [text.prompt for text in texts]
+            raise SiteError(f"'{site}' is no module's own, so it cannot be changed alone. Choose such as resid_post.")
+        prompts = [self.fitting(text.prompt) for text in texts]
         ids, layout = _laid_out(prompts, [max(text.start, 1) for text in texts], 0)
         device = self.module.get_input_embeddings().weight.device
         ids, layout = ids.to(device), layout.to(device)
         plain = layout.real & ~self._is_special.to(device)[ids]
-        scored = layout.real & ~layout.is_prompt
         with self.turns.taken():
             logits = gradient.predictions(self.module, location, lambda x: change(x, plain.to(x.device)), ids, layout)
-        predicting, row = scored[:, 1:].to(logits.device), scored.nonzero()[:, 0].to(logits.device)
-        nats = torch.nn.functional.cross_entropy(
-            logits[:, :-1][predicting].float(), ids[:, 1:].to(logits.device)[predicting], reduction="none"
-        )
-        return nats.new_zeros(len(texts)).index_add(0, row, nats)
+        return logits, ids, layout
 
     def generate(
         self,

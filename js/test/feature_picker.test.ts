@@ -24,7 +24,7 @@ const fakePicker = (state: object = {}) =>
     ...state,
   });
 const options = (el: HTMLElement) =>
-  [...el.querySelectorAll(".sk-row")].map((row) => row.getAttribute("aria-label"));
+  [...el.querySelectorAll(".sk-row")].map((row) => row.querySelector(".sk-label")!.textContent);
 const type = (el: HTMLElement, text: string, label = "Search features") => {
   const field = el.querySelector<HTMLInputElement>(`[aria-label="${label}"]`)!;
   field.value = text;
@@ -127,6 +127,9 @@ describe("the picker", () => {
     await settled();
     expect(el.querySelector(".sk-columns")?.textContent).toContain("in text");
     expect(el.querySelector(".sk-row")?.textContent).toContain("7.3");
+    expect(el.querySelector(".sk-row")?.getAttribute("aria-description")).toBe(
+      "feature 1, in text 7.3, density 1%, score 0.90, max 3",
+    );
     close();
   });
 

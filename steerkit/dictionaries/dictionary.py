@@ -16,6 +16,7 @@ from steerkit.dictionaries.encoder import Encoder
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.labels import Labels
 from steerkit.dictionaries.neuronpedia import part_of, read_maxima
+from steerkit.dictionaries.output_scores import STRENGTH, OutputScores, score_outputs
 from steerkit.dictionaries.parts import Parts
 from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
 from steerkit.dictionaries.self_test import SelfTest, self_test
@@ -361,6 +362,34 @@ class Dictionary:
             True
         """
         return self_test(self, model, texts)
+
+    def by_effect(
+        self,
+        model: Model,
+        texts: Sequence[PromptLike],
+        features: Sequence[Feature | int] | None = None,
+        *,
+        strength: float = STRENGTH,
+    ) -> OutputScores:
+        """Rank features by what they do to the model's next token: better ones to steer with, see `OutputScores`.
+
+        Args:
+            model: The model.
+            texts: Beginnings that lead nowhere in particular, such as `"From my experience,"`.
+            features: Which to try; all without them.
+            strength: How much of each is added at the last token, in multiples of the largest activation of any feature
+                there.
+
+        Raises:
+            FeatureError: An index is out of range.
+            SteerkitError: A text or the dictionary does not fit the model.
+
+        Example:
+            >>> features.by_effect(model, ["From my experience,"]).best(5)  # doctest: +SKIP
+        """
+        indices = range(self.n_features) if features is None else features
+        chosen = [self._checked(one if isinstance(one, int) else one.index) for one in indices]
+        return score_outputs(self, model, texts, chosen, strength)
 
     def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +22,7 @@ import torch
 from tqdm.auto import tqdm
 
 from steerkit.batching import in_batches
-from steerkit.errors import EngineError, SettingError
+from steerkit.errors import EngineError, PromptError, SettingError
 from steerkit.learn.directions import digest
 from steerkit.sites import Site
 from steerkit.vectors.provenance import Provenance
@@ -109,6 +110,9 @@ class Descent:
         settings: How.
         start: (n_concepts, width) what to begin with.
 
+    Raises:
+        PromptError: A text has no token that something predicts.
+
     Attributes:
         start: What it began with, of length 1 if that is the rule.
         step: How many steps have been taken.
@@ -125,6 +129,9 @@ class Descent:
         settings: Settings,
         start: Float[Tensor, "n_concepts width"],
     ) -> None:
+        for text in (text for own in texts for text in own):
+            if len(text.prompt) <= max(text.start, 1):
+                raise PromptError(f"{text.prompt.text!r} has no token that something predicts. Give a longer text.")
         self.model, self.site, self.texts, self.rule, self.settings = model, site, texts, rule, settings
         self.ends = [settings.epochs * math.ceil(len(own) / settings.batch_size) for own in texts]
         self.step, self.steps = 0, max(self.ends)
@@ -243,7 +250,8 @@ class Descent:
         if self.rule.unit:
             row.grad -= (row.grad @ row.detach()) * row.detach()
 
-    def _state(self) -> str:
+    @cached_property
+    def _identity(self) -> str:
         """What a checkpoint belongs to."""
         ids = [[(text.prompt.ids, text.start) for text in own] for own in self.texts]
         told = repr((self.model.name, str(self.site), self.settings, self.rule[1:], ids))
@@ -252,14 +260,14 @@ class Descent:
     def _save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         rows = torch.stack([row.detach() for row in self.rows])
-        state = {"of": self._state(), "step": self.step, "losses": self.losses, "rows": rows}
+        state = {"of": self._identity, "step": self.step, "losses": self.losses, "rows": rows}
         fresh = path.with_name(f"{path.name}.new")
         torch.save({**state, "optimizer": self.optimizer.state_dict()}, fresh)
         fresh.replace(path)
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.model.device, weights_only=True)
-        if state["of"] != self._state():
+        if state["of"] != self._identity:
             raise SettingError(
                 f"'{path}' is the checkpoint of another training (texts, model, site or settings). Give another file."
             )

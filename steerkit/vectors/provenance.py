@@ -13,8 +13,6 @@ from steerkit.records import checked
 if TYPE_CHECKING:
     from steerkit.records import Record
 
-NUMBERS = ("quality", "weights")
-
 
 @dataclass(frozen=True)
 class Provenance:
@@ -62,9 +60,9 @@ class Provenance:
     def to_record(self) -> dict[str, Any]:
         """As an object of JSON, without what is not known."""
         said = {item.name: getattr(self, item.name) for item in fields(self)}
+        said["quality"] = {measure: dict(values) for measure, values in self.quality.items()}
         said["dictionaries"] = dict(self.dictionaries)
-        for name in NUMBERS:
-            said[name] = {key: dict(values) for key, values in said[name].items()}
+        said["weights"] = {site: dict(values) for site, values in self.weights.items()}
         said["parts"] = [part.to_record() for part in self.parts]
         return {name: value for name, value in said.items() if value not in (None, {}, [])}
 
@@ -76,14 +74,23 @@ class Provenance:
             PlanError: It is damaged.
             VectorError: A measure or a weight is no finite number.
         """
-        texts = {name: record.take(name, str, None) for name in ("method", "model", "revision", "token", "data")}
-        counts = {name: record.take(name, int, None) for name in ("positives", "negatives", "seed")}
         named = record.take("dictionaries", dict, {})
-        dictionaries = {site: checked(named[site], str, f"{site!r} of {record.place}") for site in named}
-        numbers = {name: _numbers(record.take(name, dict, {}), record.place) for name in NUMBERS}
-        parts = tuple(Part.read(one) for one in record.records("parts"))
+        made = cls(
+            method=record.take("method", str, None),
+            model=record.take("model", str, None),
+            revision=record.take("revision", str, None),
+            token=record.take("token", str, None),
+            positives=record.take("positives", int, None),
+            negatives=record.take("negatives", int, None),
+            data=record.take("data", str, None),
+            seed=record.take("seed", int, None),
+            quality=_numbers(record.take("quality", dict, {}), record.place),
+            dictionaries={site: checked(name, str, f"{site!r} of {record.place}") for site, name in named.items()},
+            weights=_numbers(record.take("weights", dict, {}), record.place),
+            parts=tuple(Part.read(one) for one in record.records("parts")),
+        )
         record.done()
-        return cls(**texts, **counts, **numbers, dictionaries=dictionaries, parts=parts)
+        return made
 
     def describe(self) -> str:
         """How the vector was made, in one line.

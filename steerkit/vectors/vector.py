@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from steerkit.conditions import Condition
     from steerkit.vectors.provenance import Provenance
+
+# Two names of one kind, as a mapping's keys have to be of one type.
+AnySite = TypeVar("AnySite", bound="str | Site")
+OffsetSite = TypeVar("OffsetSite", bound="str | Site")
 
 
 class Vector(Steerable):
@@ -46,8 +50,8 @@ class Vector(Steerable):
         provenance: How it was made.
 
     Raises:
-        VectorError: No site, a direction that is no row of numbers, NaN or infinity, or an offset without a direction.
-        SiteError: A site that cannot be read.
+        VectorError: No site, a direction that is no row of numbers, NaN or infinity.
+        SiteError: A site that cannot be read, or an offset at one without a direction.
 
     Example:
         >>> joy = Vector({"0.resid_post": torch.tensor([3.0, 4.0])}, label="joy", offsets={"0.resid_post": 50.0})
@@ -59,9 +63,9 @@ class Vector(Steerable):
 
     def __init__(
         self,
-        directions: Mapping[str | Site, Float[Tensor, " width"]],
+        directions: Mapping[AnySite, Float[Tensor, " width"]],
         label: str = "vector",
-        offsets: Mapping[str | Site, float] | None = None,
+        offsets: Mapping[OffsetSite, float] | None = None,
         provenance: Provenance | None = None,
     ) -> None:
         if not directions:
@@ -114,9 +118,12 @@ class Vector(Steerable):
 
         Raises:
             SiteError: The vector has no direction there.
+            VectorError: It has an offset there, and length 0.
         """
-        offset = self.offset(site)
-        return offset / self.direction(site).double().square().sum().item() if offset else 0.0
+        offset, squared = self.offset(site), self.direction(site).double().square().sum().item()
+        if offset and not squared:
+            raise VectorError(f"The vector {self.label!r} has length 0 at '{site}', so nothing can be read along it.")
+        return offset / squared if offset else 0.0
 
     def at(self, site: str | Site) -> Vector:
         """The vector at one of its sites alone.

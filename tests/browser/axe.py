@@ -1,7 +1,7 @@
 """axe-core, run on a part of a page."""
 
 from harness import ROOT
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -32,4 +32,12 @@ def check(root: Locator) -> None:
         RULES,
     )
     assert "color-contrast" in found["passes"]
-    assert found["violations"] == []
+    assert found["violations"] == [], found["violations"]
+
+
+def dark(root: Locator) -> None:
+    """Show a saved page in the dark theme; what was done in it is lost."""
+    root.page.emulate_media(color_scheme="dark")
+    root.page.reload()
+    root.wait_for()
+    expect(root).to_have_attribute("data-sk-theme", "dark")

@@ -143,7 +143,7 @@ class Notebook:
         self.command("notebook:run-all-cells")
 
     def open(self) -> None:
-        self.page.goto(f"{self.server.url}/lab/tree/{self.name}?token={self.server.token}&reset")
+        self.page.goto(f"{self.server.url}/lab/tree/{self.name}?token={self.server.token}&reset", timeout=60_000)
         self.page.wait_for_function("window.jupyterapp", timeout=60_000)
         self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
         self.idle()

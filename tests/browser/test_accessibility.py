@@ -30,7 +30,7 @@ def test_axe(theme: str, panel: Panel) -> None:
     panel.finish()
     check(panel.root)
     panel.root.get_by_label("tinted by").select_option(label="calm")
-    panel.root.get_by_role("button", name="calm: where").click()
+    panel.root.get_by_role("button", name="calm: more").click()
     panel.root.get_by_label("calm when").select_option(label="happy")
     panel.root.get_by_role("button", name="Presets").click()
     panel.root.get_by_label("Name of the preset").fill("one")

@@ -24,7 +24,7 @@ features = Dictionary(
           activation=ReLU(), site_in=sk.Site.parse("0.resid_post"), site_out=sk.Site.parse("0.resid_post")),
     "eight", labels=None)
 for i in range(8): features.set_label(i, f"{EVIL} rain {{i}}")
-features.import_maxima({{i: 1.0 + i for i in range(8)}})
+features.published_maxima = torch.arange(1.0, 9.0)
 """
 SHOWN = "panel = skw.SteeringPanel(model, [joy, features], prompt='One day, Mia', max_new_tokens=20)\npanel"
 
@@ -48,7 +48,7 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
     search.fill("rain 3")
     expect(root.get_by_role("option", name=label, exact=True)).to_be_visible()
     search.press("Enter")
-    expect(root.get_by_role("option")).to_have_count(0)
+    expect(root.get_by_role("listbox", name="Features found")).to_have_count(0)
     slider = root.get_by_role("slider", name=label)
     slider.press("PageUp")
     panel.finish()
@@ -57,16 +57,18 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
     root.get_by_label(f"{label} unit").select_option("raw")
     expect(panel.number(label)).to_have_value("+0.8")
     root.get_by_label(f"{label} operator").select_option("set")
-    root.get_by_role("button", name=f"{label}: where").click()
+    root.get_by_role("button", name=f"{label}: more").click()
     root.get_by_label(f"{label} where").select_option("from")
     root.get_by_label(f"{label} new token").fill("5")
     root.get_by_label(f"{label} when").select_option("happy")
     root.get_by_label(f"{label} asked").select_option("so_far")
     root.get_by_label(f"{label} threshold").fill("-100")
     panel.finish()
-    said = f"Sets '{label}' to 0.8 at 0.resid_post on new tokens only, where ('happy' > -100) at any token so far"
+    said = (
+        f"Sets '{label}' to 0.8 at 0.resid_post on new tokens only, at positions from 4 on of the new text, "
+        "where 'happy' > -100 at any token so far."
+    )
     assert plan(notebook)[1].startswith(said)
-    assert "positions from 4 on of the new text" in plan(notebook)[1]
     expect(root.locator(".sk-details")).to_contain_text(said)
     assert text(panel.baseline) == baseline
     assert text(panel.steered) == notebook.execute("print(panel.run.text, end='')")
@@ -160,7 +162,7 @@ def test_chat_presets_python_and_recipes(notebook: Notebook, panel: Panel, tmp_p
     expect(panel.prompt).to_have_value("One day, Mia")
     panel.finish()
     assert text(panel.steered) == written
-    recipe.write_text(json.dumps({"format": EVIL}))
+    recipe.write_text(json.dumps({"format": EVIL, "version": 1}))
     root.get_by_label("Recipe file").set_input_files(recipe)
     expect(panel.alert).to_contain_text(EVIL)
     assert not page.evaluate("'pwned' in window")

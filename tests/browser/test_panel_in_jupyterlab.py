@@ -207,7 +207,7 @@ def test_an_error_in_the_model_keeps_the_text_and_the_panel(notebook: Notebook, 
 
 
 def test_keys_do_not_reach_the_notebook(notebook: Notebook, panel: Panel) -> None:
-    panel.root.get_by_role("button", name="happy: where").click()
+    panel.root.get_by_role("button", name="happy: more").click()
     controls = panel.root.locator("input:not([hidden]), button:enabled, textarea, select").all()
     assert len(controls) > 25
     for control in controls:

@@ -16,6 +16,7 @@ from steerkit.conditions import Comparison, Condition
 from steerkit.errors import DictionaryError, EditError, FeatureError, PlanError, SiteError, SteerkitError, VectorError
 from steerkit.operators import OPERATORS, PAIRED, WITHOUT_UNIT
 from steerkit.units import UNITS
+from steerkit.vectors.provenance import Provenance
 
 WIDTH, N = 32, 40
 
@@ -53,7 +54,9 @@ def features(file) -> sk.Dictionary:
     return dictionary
 
 
-JOY = sk.Vector({"1.resid_post": numbers(WIDTH, seed=7), "0.mlp_out": numbers(WIDTH, seed=8)}, "joy")
+MADE = Provenance("mean_difference", "somebody/somemodel-2b", quality={"held-out AUROC": {"0.mlp_out": 0.75}})
+ROWS = {"1.resid_post": numbers(WIDTH, seed=7), "0.mlp_out": numbers(WIDTH, seed=8)}
+JOY = sk.Vector(ROWS, "joy", {"0.mlp_out": 0.1 + 0.2}, MADE)
 NIGHT = sk.Vector({"1.resid_post": torch.tensor([1e-45, -0.0, 3.4e38, math.pi] * 8)}, "Nacht\n\"'\\ 夜")
 CALM = sk.Vector({"2.mlp_post": numbers(4 * WIDTH, seed=9)}, "calm")
 sk.register_operator("dampen", lambda coefficient, strength: coefficient / (1 + strength))
@@ -268,6 +271,12 @@ def changed(*path, to) -> str:
         (changed("actions", 0, "action", to="explode"), PlanError, "'explode', where 'stop_text' belongs"),
         (changed("vectors", 0, "label", to=3), PlanError, r"'label' of vectors\[0\] of the plan is 3"),
         (changed("vectors", 0, "directions", to={}), VectorError, "at least one site"),
+        (changed("vectors", 0, "offsets", "0.mlp_out", to="1"), PlanError, "The offset at 0.mlp_out is '1', where a"),
+        (
+            changed("vectors", 0, "provenance", "seed", to=0.5),
+            PlanError,
+            "'seed' of 'provenance' of .* is 0.5, where a",
+        ),
         (changed("vectors", 0, "directions", "here", to=""), SiteError, "'here' is no site"),
         (changed("vectors", 0, "directions", "0.mlp_out", to="§"), PlanError, "is no base64 of float32 numbers"),
         (changed("vectors", 0, "directions", "0.mlp_out", to="AAAA"), PlanError, "is no base64 of float32 numbers"),

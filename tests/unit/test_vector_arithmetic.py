@@ -71,6 +71,8 @@ def test_offsets_go_with_their_directions():
     assert JOY.project(calm)["1.resid_post"].tolist() == [3.0, 0.0]
     assert JOY.project(calm).offset("1.resid_post") == 6.0
     assert JOY.orthogonalise(calm).offset("1.resid_post") == 44.0
+    with pytest.raises(VectorError, match=r"'joy - joy' has length 0 at '1\.resid_post', so nothing can be read"):
+        (JOY - vector("joy", {"1.resid_post": [3.0, 4.0]})).midpoint("1.resid_post")
     without_offsets = sk.Vector({site: JOY[site] for site in JOY}, "joy")
     assert without_offsets != JOY
 

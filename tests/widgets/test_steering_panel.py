@@ -376,16 +376,16 @@ def test_nothing_is_left_behind(model: sk.Model) -> None:
         modules = model.nnsight._module.modules()
         return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
 
-    before, hooked = threading.active_count(), hooks()
+    before, hooked = set(threading.enumerate()), hooks()
     for _ in range(3):
         panel = Page(model, [vector(model, "0.resid_post")], prompt="One day", **LONG)
         panel.start()
         panel.close()
         assert panel.wait(30)
     end = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < end:
+    while set(threading.enumerate()) - before and time.monotonic() < end:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert hooks() == hooked
 
 

@@ -13,7 +13,7 @@ The page's end is `js/src/host/panel/document.ts`. The document is an object wit
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from steerkit.errors import SettingError
@@ -59,7 +59,7 @@ class Document:
     top_p: float = 1.0
     seeds: tuple[int, ...] = (0,)
     control: bool = False
-    before: tuple[Stage, ...] = field(default=())
+    before: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.seeds:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steerkit.controls import random_control
 from steerkit.plans import Plan
-from steerkit_widgets._document import Document, Row
+from steerkit.runs import Settings
+from steerkit_widgets._document import Document, Row, Stage
 from steerkit_widgets._generation import Generation, json_row
 from steerkit_widgets._targets import Targets
 
@@ -39,7 +40,7 @@ class Writer:
 
     def __init__(self, model: sk.Model, targets: Targets) -> None:
         self._model, self._targets = model, targets
-        self._baselines: dict[Any, tuple[sk.Run, list[str]]] = {}
+        self._baselines: dict[tuple[str, Settings], tuple[sk.Run, list[str]]] = {}
 
     def plan(self, rows: Iterable[Row], control: bool) -> sk.Plan:
         """The plan of some rows of a document.
@@ -134,7 +135,7 @@ class Writer:
         }
 
 
-def _due(generation: Generation, stages: list[Any], n_tokens: int) -> tuple[Row, ...] | None:
+def _due(generation: Generation, stages: list[Stage], n_tokens: int) -> tuple[Row, ...] | None:
     """The edits that are to take force after so many tokens, if they are not those in force."""
     if stages:
         if n_tokens < stages[0].until:

@@ -80,6 +80,11 @@ class FeatureCard(AskedWidget):
         with self._writing, self.hold_sync():
             self._card, self._measured = self._described(), self._figures()
 
+    def follow(self, features: Sequence[sk.Feature]) -> None:
+        """Show the last of these features, if there is one."""
+        if features and features[-1] != self._feature:
+            self.feature = features[-1]
+
     def measure(self, texts: Sequence[sk.PromptLike] | None = None) -> Calibration:
         """Measure where the feature fires.
 

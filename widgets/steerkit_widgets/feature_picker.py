@@ -82,6 +82,10 @@ class FeaturePicker(AskedWidget):
     def selected(self, features: Sequence[sk.Feature]) -> None:
         self._selected = [feature.index for feature in features]
 
+    def follow(self, features: Sequence[sk.Feature]) -> None:
+        """Choose these features, as far as they are of this dictionary."""
+        self.selected = [feature for feature in features if feature.dictionary is self.features]
+
     def still(self) -> str:
         """The features that are chosen, as they show themselves."""
         return "".join(feature._repr_html_() for feature in self.selected)
@@ -127,14 +131,13 @@ class FeaturePicker(AskedWidget):
         return [(feature.index, effect) for feature, effect in found]
 
     def _by_contrast(self, arguments: dict[str, Any]) -> list[tuple[int, float]]:
+        from steerkit import contrast
+
         assert self.model is not None
-        means = []
-        for name in ("text", "against"):
-            reading = self.model.read(_text(arguments, name), self.features)
-            plain = ~torch.tensor(reading.prompt.special)
-            means.append(reading.codes[0][1].to_dense()[plain].mean(0))
-        best = (means[0] - means[1]).topk(min(OTHERWISE, self.features.n_features))
-        return [(i, d) for i, d in zip(best.indices.tolist(), best.values.tolist(), strict=True) if d > 0]
+        texts, against = [_text(arguments, "text")], [_text(arguments, "against")]
+        found = contrast(self.model, texts, against, self.features)
+        pairs = [(feature.index, found.difference[feature.index].item()) for feature in found.best(OTHERWISE)]
+        return [(index, difference) for index, difference in pairs if difference > 0]
 
     @traitlets.validate("_selected")
     def _known_features(self, proposal: dict[str, Any]) -> list[int]:

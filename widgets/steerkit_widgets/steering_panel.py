@@ -166,7 +166,7 @@ class SteeringPanel(AskedWidget):
 
     @prompt.setter
     def prompt(self, prompt: PromptLike) -> None:
-        self._ask(prompt=plain_prompt(prompt))
+        self._ask(prompt=plain_prompt(prompt), before=())
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -175,7 +175,8 @@ class SteeringPanel(AskedWidget):
 
     @settings.setter
     def settings(self, settings: Mapping[str, Any]) -> None:
-        self._ask(**{name: tuple(value) if name == "seeds" else value for name, value in settings.items()})
+        changes = {name: tuple(value) if name == "seeds" else value for name, value in settings.items()}
+        self._ask(**changes, before=())
 
     @property
     def presets(self) -> dict[str, sk.Plan]:
@@ -267,6 +268,7 @@ class SteeringPanel(AskedWidget):
         text = Record(arguments, "a recipe").take("text", str)
         recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
         self._ask(**exchange.changes_of(recipe), edits=rows(map(self._known.write, recipe.plan)))
+        self.start()
         return Answer(recipe.describe())
 
     def _answer(self, content: Any) -> None:

@@ -91,6 +91,12 @@ class TokenView(Widget):
             ]
             self._selected = pairs
 
+    def follow(self, features: Sequence[Feature]) -> None:
+        """Colour by the last three of these features that are of a dictionary read here."""
+        here = [dictionary for dictionary, _ in self.reading.codes]
+        known = [feature for feature in features if any(feature.dictionary is one for one in here)]
+        self.selected = known[-MOST:]
+
     def still(self) -> str:
         """The reading as it shows itself."""
         return self.reading._repr_html_()

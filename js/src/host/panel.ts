@@ -93,14 +93,17 @@ export class Panel {
     this.history.note(this.document, kind);
     // What was kept of a text is of another one now.
     const before = "prompt" in changes || "settings" in changes ? { before: [] } : {};
-    this.write({ ...this.document, ...before, ...changes }, "prompt" in changes);
+    const document = { ...this.document, ...before, ...changes };
+    this.write(document, !("prompt" in changes) && this.session.shown);
   }
 
-  edit(id: string, changes: Partial<Edit>, kind = `${id} ${Object.keys(changes)}`): void {
+  /** Changes one edit, and starts a text with it. */
+  edit(id: string, changes: Partial<Edit>): void {
     const edits = this.document.edits.map((row) =>
       row.id === id ? { ...row, edit: { ...row.edit, ...changes } } : row,
     );
-    this.change({ edits }, kind);
+    this.history.note(this.document, `${id} ${Object.keys(changes)}`);
+    this.write({ ...this.document, edits }, true);
   }
 
   add(target: Target): void {
@@ -152,15 +155,16 @@ export class Panel {
   }
 
   private step(document: PanelDocument | null): void {
-    if (document) this.write(document, false);
+    if (document) this.write(document, this.session.shown);
   }
 
-  private write(document: PanelDocument, typing: boolean): void {
+  /** Writes the document; `runs` if texts follow a change that acts on them. */
+  private write(document: PanelDocument, runs: boolean): void {
     const before = this.document;
     this.known = document;
     this.model.set("_document", document);
     // The request first: it brings the document along.
-    if (!typing && acts(before) !== acts(document)) this.session.move();
+    if (runs && acts(before) !== acts(document)) this.session.move();
     this.model.save_changes();
   }
 

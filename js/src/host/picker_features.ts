@@ -17,12 +17,17 @@ export class PickerFeatures extends Features {
   readonly densities: Float32Array;
   readonly families: Uint8Array;
   readonly familyNames: string[];
+  /** Whether any label has a score, and any density was measured. */
+  readonly scored: boolean;
+  readonly measured: boolean;
 
   constructor(packed: PackedPicker, families: PackedFamilies) {
     super(packed);
     this.densities = numbers(packed.densities, "float32");
     this.families = numbers(families.of, "uint8");
     this.familyNames = families.names;
+    this.scored = isKnown(this.scores);
+    this.measured = isKnown(this.densities);
   }
 
   /** Features whose labels have all the words: the plain search of a page without a kernel. */
@@ -33,4 +38,9 @@ export class PickerFeatures extends Features {
       return words.every((word) => label.includes(word));
     });
   }
+}
+
+/** Whether any of the figures is known. */
+export function isKnown(figures: Float32Array): boolean {
+  return figures.some((figure) => !Number.isNaN(figure));
 }

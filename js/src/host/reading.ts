@@ -150,7 +150,8 @@ export class Source extends Features {
   }
 }
 
-/** The largest size among tokens that are not special: special ones are often far out of scale. */
+/** The largest size among tokens that are not special: special ones are often far out of scale. NaN has none. */
 export function scaleOf(values: Float32Array, special: Uint8Array): number {
-  return values.reduce((most, v, i) => (special[i] ? most : Math.max(most, Math.abs(v))), 0);
+  const sizes = values.filter((_, i) => !special[i]).map(Math.abs);
+  return sizes.reduce((most, size) => (size > most ? size : most), 0);
 }

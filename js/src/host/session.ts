@@ -77,6 +77,11 @@ export class Session {
     return this.run !== null && !this.run.complete;
   }
 
+  /** There is a text, or one is on its way. */
+  get shown(): boolean {
+    return this.run !== null || this.model.get("_texts") !== null;
+  }
+
   get pairs(): Pair[] {
     const last = this.model.get("_texts");
     const { run } = this;
@@ -87,7 +92,8 @@ export class Session {
       const seed = document.settings.seeds[k] ?? 0;
       const known = this.known.get(baselineKey(document, seed)) ?? [];
       const pair = overtaken(this.before[k], document, seed, parts, known, complete);
-      return { ...pair, stopped: run.end?.stopped[k] ?? null };
+      const writing = !complete && !texts.slice(k + 1).some(({ steered }) => steered.length > 0);
+      return { ...pair, writing, stopped: run.end?.stopped[k] ?? null };
     });
   }
 

@@ -18,6 +18,8 @@ export interface Pair {
   seed: number;
   baseline: Shown;
   steered: Shown;
+  /** It is being written, or is about to be. */
+  writing: boolean;
   stopped: Stopped | null;
   measures: Measures | null;
 }
@@ -28,6 +30,7 @@ const empty = (seed: number): Pair => ({
   seed,
   baseline: EMPTY,
   steered: EMPTY,
+  writing: false,
   stopped: null,
   measures: null,
 });
@@ -40,6 +43,7 @@ export function settled(texts: Texts | null): Pair[] {
     seed: texts.document.settings.seeds[k] ?? 0,
     baseline: { ...EMPTY, prompt, tokens: sample.baseline },
     steered: { ...EMPTY, prompt, tokens: sample.steered, coefficients: sample.coefficients },
+    writing: false,
     stopped: sample.stopped,
     measures: sample.measures,
   });

@@ -29,7 +29,9 @@ function silentModel(traits: Record<string, unknown>) {
 
 /** Puts a saved buffer where it belongs among the traits. */
 function restore(traits: Record<string, unknown>, path: (string | number)[], data: string): void {
-  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const binary = atob(data);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
   const last = path[path.length - 1]!;
   // biome-ignore lint/suspicious/noExplicitAny: a path may lead through lists and dictionaries.
   const owner = path.slice(0, -1).reduce<any>((at, key) => at[key], traits);

@@ -34,6 +34,15 @@ export function widget<State extends { _protocol: number }, Shared>(
   };
 }
 
+/** What is made when it is first asked for: anywidget gives a model up whose start takes over 2 s. */
+export function once<T extends object>(make: () => T): () => T {
+  let made: T | null = null;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 /** Draws a view again whenever one of these traits changes, or what the views share tells so. */
 export function useTraits<State extends object>(
   model: AnyModel<State>,

@@ -1,4 +1,5 @@
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
+import { useId, useState } from "preact/hooks";
 
 /** The item that the pointer or the keyboard is on, and where it stands in the widget. */
 export interface Pointed {
@@ -41,4 +42,16 @@ export function Card({ id, at, children }: Props) {
       {children}
     </div>
   );
+}
+
+/** The item that a card speaks of: `point` is told, and the item says by which card it is described. */
+export function usePointed(root: RefObject<HTMLElement | null>) {
+  const id = useId();
+  const [pointed, setPointed] = useState<Pointed | null>(null);
+  const point = (index: number | null, element: HTMLElement | null) => {
+    root.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
+    element?.setAttribute("aria-describedby", id);
+    setPointed(index === null || !element ? null : pointedAt(root.current!, element, index));
+  };
+  return { id, pointed, point };
 }

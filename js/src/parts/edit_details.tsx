@@ -1,5 +1,6 @@
-import type { Relation } from "../host/document";
+import { keyOf, type Relation } from "../host/document";
 import { N_HUES } from "../host/theme";
+import { DraftInput } from "./draft_input";
 import type { EditRowProps } from "./edit_row";
 import { OWN_KEYS } from "./focus";
 import { NumberField } from "./number_field";
@@ -43,13 +44,15 @@ export function EditDetails(props: EditRowProps) {
           {edit.operator === "rotate" ? "towards" : "to"}
           <select
             {...OWN_KEYS}
-            value={edit.other ? labelOf(edit.other) : ""}
+            value={edit.other && keyOf(edit.other)}
             onChange={(event) =>
               onEdit({ other: partners(row, rows)[event.currentTarget.selectedIndex]! })
             }
           >
             {partners(row, rows).map((other) => (
-              <option key={labelOf(other)}>{labelOf(other)}</option>
+              <option key={keyOf(other)} value={keyOf(other)}>
+                {labelOf(other)}
+              </option>
             ))}
           </select>
         </label>
@@ -102,16 +105,15 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
         </select>
       </label>
       {found && COUNTED.includes(found.scope) && (
-        <input
-          {...OWN_KEYS}
+        <DraftInput
           class="sk-count"
           type="number"
           min={1}
           step={1}
           value={n}
           aria-label={`${label} new token`}
-          onChange={(event) =>
-            change(found.scope, Math.max(1, event.currentTarget.valueAsNumber || 1))
+          onCommit={({ valueAsNumber: typed }) =>
+            typed >= 1 && change(found.scope, Math.round(typed))
           }
         />
       )}
@@ -128,16 +130,15 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
       </label>
       <label title="What it is multiplied by at each further new token; 1 keeps it whole">
         fades by
-        <input
-          {...OWN_KEYS}
+        <DraftInput
           class="sk-count"
           type="number"
           min={0.05}
           max={1}
           step={0.05}
           value={where.decay ?? 1}
-          onChange={({ currentTarget: field }) =>
-            field.validity.valid && onEdit({ where: { ...where, decay: field.valueAsNumber } })
+          onCommit={({ validity, valueAsNumber: decay }) =>
+            validity.valid && onEdit({ where: { ...where, decay } })
           }
         />
       </label>
@@ -150,9 +151,9 @@ function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
   const found = comparisonOf(when);
   const { comparison, span = "here" } = found ?? {};
   const targets = [target, ...rows.map(({ edit }) => edit.target), comparison?.target ?? target];
-  const read = [...new Map(targets.map((other) => [labelOf(other), other]))];
-  const choose = (name: string) => {
-    const chosen = read.find(([other]) => other === name)?.[1];
+  const read = new Map(targets.map((other) => [keyOf(other), other]));
+  const choose = (key: string) => {
+    const chosen = read.get(key);
     if (!chosen) return onEdit({ when: undefined });
     const rest = comparison ?? { relation: ">" as Relation, threshold: 0, reading: "coefficient" };
     onEdit({ when: conditionOf({ ...rest, target: chosen }, span) });
@@ -164,12 +165,14 @@ function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
         <select
           {...OWN_KEYS}
           aria-label={`${label} when`}
-          value={comparison ? labelOf(comparison.target) : when ? "" : ALWAYS}
+          value={comparison ? keyOf(comparison.target) : when ? "" : ALWAYS}
           onChange={(event) => choose(event.currentTarget.value)}
         >
           <option>{ALWAYS}</option>
-          {read.map(([name]) => (
-            <option key={name}>{name}</option>
+          {[...read].map(([key, other]) => (
+            <option key={key} value={key}>
+              {labelOf(other)}
+            </option>
           ))}
           {when && !found && <option value="">as set in Python</option>}
         </select>

@@ -125,9 +125,9 @@ export function EditRow(props: EditRowProps) {
         <button
           {...OWN_KEYS}
           type="button"
-          class="sk-quiet sk-more"
+          class="sk-quiet"
           aria-expanded={open}
-          aria-label={`${label}: where, when and colour`}
+          aria-label={`${label}: ${open ? "less" : "more"}`}
           title="Where, when and colour"
           onClick={() => setOpen(!open)}
         >

@@ -20,11 +20,9 @@ interface Props {
 
 /** Only what the dictionary has figures for can be filtered by. */
 export function Filters({ features, filter, order, onFilter, onOrder }: Props) {
-  const scored = features.scores.some((score) => !Number.isNaN(score));
-  const measured = features.densities.some((density) => !Number.isNaN(density));
   return (
     <div class="sk-filters">
-      {scored && (
+      {features.scored && (
         <label class="sk-field" title="Labels that fit worse, or were not scored, are left out">
           label score from
           <select
@@ -40,7 +38,7 @@ export function Filters({ features, filter, order, onFilter, onOrder }: Props) {
           </select>
         </label>
       )}
-      {measured && (
+      {features.measured && (
         <label class="sk-field" title="Features that are active at more tokens are left out">
           density up to
           <select

@@ -1,4 +1,4 @@
-import type { PickerFeatures } from "../host/picker_features";
+import { isKnown, type PickerFeatures } from "../host/picker_features";
 import { figure, unsure } from "./firing_list";
 
 export interface Column {
@@ -29,9 +29,27 @@ export function columnsOf(
     },
     { name: "max", title: "Largest activation known", of: features.maxima, write: figure },
   ];
-  const known = columns.filter(({ of }) => of?.some((value) => !Number.isNaN(value)));
+  const known = columns.filter(({ of }) => of && isKnown(of));
   if (!answer) return known;
   return [{ name: answer.value, title: answer.title, of: null, write: figure }, ...known];
+}
+
+/** The figures of a feature as they are written, a column each; a dash for what is not known. */
+function written(columns: Column[], values: Map<number, number> | null, index: number): string[] {
+  return columns.map(({ of, write }) => {
+    const value = (of ? of[index] : values?.get(index)) ?? Number.NaN;
+    return Number.isNaN(value) ? "–" : write(value);
+  });
+}
+
+/** What stands beside a feature's label, in words. */
+export function described(
+  columns: Column[],
+  values: Map<number, number> | null,
+  index: number,
+): string {
+  const figures = written(columns, values, index).map((text, k) => `${columns[k]!.name} ${text}`);
+  return [`feature ${index}`, ...figures].join(", ");
 }
 
 interface Props {
@@ -46,8 +64,9 @@ interface Props {
 export function Cells({ features, columns, index, values, chosen }: Props) {
   return (
     <>
-      <span class="sk-id">
-        <span aria-hidden="true">{chosen ? "✓" : ""}</span> {index.toLocaleString("en")}
+      <span class="sk-id" aria-hidden="true">
+        {chosen ? "✓ " : ""}
+        {index.toLocaleString("en")}
       </span>
       <span
         class={`sk-label${unsure(features, index) ? " sk-dim" : ""}`}
@@ -55,10 +74,11 @@ export function Cells({ features, columns, index, values, chosen }: Props) {
       >
         {features.name(index)}
       </span>
-      {columns.map(({ name, of, write }) => {
-        const value = (of ? of[index] : values?.get(index)) ?? Number.NaN;
-        return <span key={name}>{Number.isNaN(value) ? "–" : write(value)}</span>;
-      })}
+      {written(columns, values, index).map((text, k) => (
+        <span key={columns[k]!.name} aria-hidden="true">
+          {text}
+        </span>
+      ))}
     </>
   );
 }

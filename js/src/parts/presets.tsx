@@ -13,10 +13,11 @@ interface Props {
 /** Lists of edits to choose from, by name. */
 export function Presets({ presets, onTake, onKeep, onDrop }: Props) {
   const [name, setName] = useState("");
-  const keep = () => {
+  const keep = (close: () => void) => {
     if (name.trim() === "") return;
     onKeep(name.trim());
     setName("");
+    close();
   };
   return (
     <Menu name="Presets" title="Lists of edits, by name">
@@ -54,9 +55,9 @@ export function Presets({ presets, onTake, onKeep, onDrop }: Props) {
               aria-label="Name of the preset"
               value={name}
               onInput={(event) => setName(event.currentTarget.value)}
-              onKeyDown={(event) => event.key === "Enter" && keep()}
+              onKeyDown={(event) => event.key === "Enter" && keep(close)}
             />
-            <button {...OWN_KEYS} type="button" onClick={keep}>
+            <button {...OWN_KEYS} type="button" onClick={() => keep(close)}>
               Keep
             </button>
           </div>

@@ -9,6 +9,8 @@ export interface ReadingStrip {
   paint(lanes: Lane[]): void;
   /** A word beneath each token; null takes them away. */
   gloss(words: string[] | null): void;
+  /** Underlines tokens, those with 1. */
+  underline(which: Uint8Array): void;
   /** Marks the tokens from `first` to `last` as selected. */
   mark(span: readonly number[]): void;
 }
@@ -135,7 +137,7 @@ export function readingStrip(
     lanes.forEach((lane, k) => {
       const share = Math.max(-1, Math.min(1, lane[index]!));
       const shade = Math.round(Math.abs(share) * SHADES);
-      if (shade === 0) return;
+      if (!(shade > 0)) return; // nor where it is NaN
       style += `--${LANES[k]}:${(shade / SHADES).toFixed(2)};`;
       if (share < 0) style += `--${LANES[k]}-side:-1;`;
     });
@@ -179,6 +181,11 @@ export function readingStrip(
       items.forEach((item, index) => {
         if (texts) item.dataset.gloss = texts[index] ?? "";
         else delete item.dataset.gloss;
+      });
+    },
+    underline(which) {
+      items.forEach((item, index) => {
+        item.classList.toggle("sk-differs", which[index] === 1);
       });
     },
     mark(span) {

@@ -42,7 +42,7 @@ export function SearchBox({ question, onChoose }: Props) {
         type="search"
         placeholder="Add a feature: search its label"
         aria-label="Search features"
-        aria-controls={`${id}-found`}
+        aria-controls={open ? `${id}-found` : undefined}
         aria-activedescendant={found.length ? `${id}-${at}` : undefined}
         autocomplete="off"
         spellcheck={false}

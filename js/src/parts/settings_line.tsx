@@ -1,5 +1,5 @@
 import type { Settings } from "../host/document";
-import { OWN_KEYS } from "./focus";
+import { DraftInput } from "./draft_input";
 import { parseSeeds, writeSeeds } from "./seeds";
 
 interface FieldProps {
@@ -16,20 +16,16 @@ function Field({ name, title, value, min, max, step, onCommit }: FieldProps) {
   return (
     <label class="sk-setting" title={title}>
       {name}
-      <input
-        {...OWN_KEYS}
+      <DraftInput
         type="number"
         min={min}
         max={max}
         step={step}
         value={value}
         style={{ width: `${Math.max(2, String(value).length) + 1.5}ch` }}
-        onChange={(event) => {
-          const field = event.currentTarget;
-          const { rangeUnderflow, rangeOverflow } = field.validity;
-          if (Number.isFinite(field.valueAsNumber) && !rangeUnderflow && !rangeOverflow) {
-            onCommit(step === 1 ? Math.round(field.valueAsNumber) : field.valueAsNumber);
-          } else field.value = String(value);
+        onCommit={({ valueAsNumber: typed, validity }) => {
+          if (!Number.isFinite(typed) || validity.rangeUnderflow || validity.rangeOverflow) return;
+          onCommit(step === 1 ? Math.round(typed) : typed);
         }}
       />
     </label>
@@ -69,16 +65,14 @@ export function SettingsLine({ settings, onCommit }: Props) {
         title="The same seed draws the same text again. Several, as 0, 1, 2 or 0-3, draw several"
       >
         seed
-        <input
-          {...OWN_KEYS}
+        <DraftInput
           type="text"
           inputMode="numeric"
           value={written}
           style={{ width: `${Math.max(2, written.length) + 1.5}ch` }}
-          onChange={(event) => {
-            const found = parseSeeds(event.currentTarget.value);
+          onCommit={({ value }) => {
+            const found = parseSeeds(value);
             if (found) onCommit({ seeds: found });
-            else event.currentTarget.value = written;
           }}
         />
       </label>

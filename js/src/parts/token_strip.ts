@@ -103,6 +103,7 @@ export function tokenStrip(
     "focusin",
     (event) => {
       const index = indexOf(event.target);
+      if (index >= 0) current = index;
       focused(index, items[index]?.element ?? null);
     },
     { signal },

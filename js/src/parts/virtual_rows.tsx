@@ -11,9 +11,10 @@ interface Props {
   onActive: (row: number) => void;
   chosen: (row: number) => boolean;
   onChoose: (row: number) => void;
-  /** What the option of a row is called. */
-  title: (row: number) => string;
+  /** A row's content, by whose text it is called: what is beside its name is to be hidden from that. */
   row: (row: number) => ComponentChildren;
+  /** What is beside its name, in words. */
+  description: (row: number) => string;
 }
 
 export const ROW_PX = 32;
@@ -22,7 +23,7 @@ const BEYOND = 8;
 
 /** A list of any length of which several can be chosen; only the rows in sight are there. */
 export function VirtualRows(props: Props) {
-  const { name, id, count, active, onActive, chosen, onChoose, title, row } = props;
+  const { name, id, count, active, onActive, chosen, onChoose, row, description } = props;
   const box = useRef<HTMLDivElement>(null);
   const [seen, setSeen] = useState({ top: 0, height: 10 * ROW_PX });
   const look = () => {
@@ -85,7 +86,7 @@ export function VirtualRows(props: Props) {
             class={`sk-row${at === active ? " sk-active" : ""}`}
             role="option"
             aria-selected={chosen(at)}
-            aria-label={title(at)}
+            aria-description={description(at)}
             aria-posinset={at + 1}
             aria-setsize={count}
             style={{ top: `${at * ROW_PX}px`, height: `${ROW_PX}px` }}

@@ -5,11 +5,11 @@ import { ALL, choose, type Filter, type Order } from "../host/choice";
 import { type PackedFamilies, type PackedPicker, PickerFeatures } from "../host/picker_features";
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
-import { useTraits, type ViewProps, widget } from "../host/widget";
+import { once, useTraits, type ViewProps, widget } from "../host/widget";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
 import { Filters } from "../parts/picker_filters";
-import { Cells, columnsOf } from "../parts/picker_row";
+import { Cells, columnsOf, described } from "../parts/picker_row";
 import { VirtualRows } from "../parts/virtual_rows";
 import "./feature_picker.css";
 
@@ -31,7 +31,7 @@ interface Search {
 }
 
 interface Shared {
-  features: PickerFeatures;
+  features: () => PickerFeatures;
   find: Question<Search, object>;
 }
 
@@ -58,7 +58,7 @@ const WAYS: Record<Way, { name: string; hint: string; value: string; title: stri
     name: "two texts",
     hint: "What fires in this text …",
     value: "difference",
-    title: "Mean activation in the first text less that in the second",
+    title: "Largest activation in the first text less that in the second",
   },
   nearest: {
     name: "nearness",
@@ -69,13 +69,14 @@ const WAYS: Record<Way, { name: string; hint: string; value: string; title: stri
 };
 function shared(model: AnyModel<State>, signal: AbortSignal): Shared {
   return {
-    features: new PickerFeatures(model.get("_features"), model.get("_families")),
+    features: once(() => new PickerFeatures(model.get("_features"), model.get("_families"))),
     find: new Question(model as unknown as AnyModel, "find", signal),
   };
 }
 
 function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
-  const { features, find } = shared;
+  const { find } = shared;
+  const features = shared.features();
   useTraits(model, ["_selected"], signal, (listener) => find.subscribe(listener));
   const [search, setSearch] = useState<Search>({
     by: "words",
@@ -123,7 +124,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     [found, filter, order],
   );
   const chosen = new Set(selected);
-  const columns = columnsOf(features, values !== null && answer.value !== "" ? answer : null);
+  const columns = useMemo(() => columnsOf(features, values && answer), [values]);
   const toggle = (index: number) => {
     const next = chosen.has(index) ? selected.filter((one) => one !== index) : [...selected, index];
     model.set("_selected", next);
@@ -213,7 +214,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             onActive={setActive}
             chosen={(row) => chosen.has(listed[row]!)}
             onChoose={(row) => toggle(listed[row]!)}
-            title={(row) => features.name(listed[row]!)}
+            description={(row) => described(columns, values, listed[row]!)}
             row={(row) => (
               <Cells
                 {...{ features, columns, values }}

@@ -58,7 +58,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
       pair,
       text: pair.steered,
       other: baseline.prompt === pair.steered.prompt ? baseline : null,
-      running: running && stopped === null,
+      running: pair.writing,
       figures,
       warnings: running ? [] : warnings(stopped, measures),
     };
@@ -72,7 +72,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
       pair,
       text: baseline,
       other: baseline.prompt === pair.steered.prompt ? pair.steered : null,
-      running: running && (baseline.fading || baseline.ghost.length > 0),
+      running: pair.writing && (baseline.fading || baseline.ghost.length > 0),
       figures,
       warnings: [],
     };

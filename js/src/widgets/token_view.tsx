@@ -1,10 +1,10 @@
 import type { AnyModel } from "@anywidget/types";
-import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { numbers, type Packed } from "../host/arrays";
 import { type PackedSource, Source, scaleOf } from "../host/reading";
 import { followTheme, N_HUES } from "../host/theme";
-import { useTraits, type ViewProps, widget } from "../host/widget";
-import { Card, type Pointed, pointedAt } from "../parts/card";
+import { once, useTraits, type ViewProps, widget } from "../host/widget";
+import { Card, usePointed } from "../parts/card";
 import { FiringList, figure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { type Lane, type ReadingStrip, readingStrip } from "../parts/reading_strip";
@@ -40,14 +40,14 @@ function readingOf(model: AnyModel<State>): Reading {
   };
 }
 
-function TokenView({ model, shared: reading, signal }: ViewProps<State, Reading>) {
+function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
+  const reading = shared();
   const { tokens, special, sources } = reading;
   useTraits(model, ["_selected", "_span", "_silent"], signal);
   const [glossed, setGlossed] = useState(tokens.length <= GLOSSED_TOKENS);
-  const [pointed, setPointed] = useState<Pointed | null>(null);
   const root = useRef<HTMLDivElement>(null);
+  const { id, pointed, point } = usePointed(root);
   const hues = useRef(new Map<string, number>()).current;
-  const cardId = useId();
   useLayoutEffect(() => followTheme(root.current!, signal), []);
 
   const pinned = model.get("_selected");
@@ -66,12 +66,6 @@ function TokenView({ model, shared: reading, signal }: ViewProps<State, Reading>
     const found = sources.map((of, source) => of.firing(source, span[0]!, span[1]!, special));
     return found.flat().sort((a, b) => b.size - a.size);
   }, [span]);
-
-  const point = (index: number | null, element: HTMLElement | null) => {
-    root.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
-    element?.setAttribute("aria-describedby", cardId);
-    setPointed(index === null || !element ? null : pointedAt(root.current!, element, index));
-  };
   return (
     <div class="sk-root sk-token-view" ref={root}>
       <div class="sk-legend" role="group" aria-label="Coloured by">
@@ -131,7 +125,7 @@ function TokenView({ model, shared: reading, signal }: ViewProps<State, Reading>
         )}
       </section>
       {pointed && (
-        <Card id={cardId} at={pointed}>
+        <Card id={id} at={pointed}>
           <div>
             <code>{visible(tokens[pointed.index]!)}</code>{" "}
             <span class="sk-dim">
@@ -295,4 +289,4 @@ function cardRows(
   return [...rows, ...strongest];
 }
 
-export default widget(TokenView, readingOf);
+export default widget(TokenView, (model) => once(() => readingOf(model)));

@@ -10,10 +10,11 @@ import torch
 
 import steerkit as sk
 from steerkit import storybook
+from steerkit.dictionaries.formats import axbench
 from steerkit.ranks import auroc
 from steerkit.storybook.measures import read_stories
 from steerkit.storybook.train import dictionary as dictionary_training
-from steerkit.storybook.train import labels
+from steerkit.storybook.train import labels, supervised
 from steerkit.storybook.train import model as model_training
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.documents import documents
@@ -33,6 +34,12 @@ class Chain:
     held_out: Tokens
     model: sk.Model
     features: sk.Dictionary
+
+
+def _supervised(model: sk.Model, folder: Path) -> None:
+    learned, means = supervised.train(model, sk.Site(0, "resid_post"), stories=120, examples=12, epochs=1)
+    axbench.write(learned.parts, folder / "model" / "dictionaries" / "reft_l0")
+    axbench.write(means.parts, folder / "means_l0")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     )
     place = folder / "model" / "dictionaries" / "0.resid_post"
     dictionary_training.save(learned, place, "storybook")
+    _supervised(model, folder)
     rows = labels.measure(model, sk.load_dictionary(place), list(storybook.corpus(1, 150, split="held_out")))
     labels.write(rows, place / "labels.csv")
     return Chain(folder, tokens, held_out, model, model.dictionary())
@@ -146,3 +154,16 @@ def test_a_feature_steers(chain: Chain) -> None:
             gained = [(chain.model.score(text, [edit]) - chain.model.score(text)).mean() for text in (own, other)]
             gains.append(gained[0] - gained[1])
     assert sum(gains) > 0
+
+
+@pytest.mark.slow
+def test_the_supervised_dictionary_tells_concepts(chain: Chain) -> None:
+    learned, means = chain.model.dictionary("reft_l0"), sk.load_dictionary(chain.folder / "means_l0")
+    assert [feature.label for feature in learned] == storybook.concepts()
+    assert str(learned.reads_at()) == str(means.reads_at()) == "0.resid_post"
+    assert str(chain.features.reads_at()) == "0.resid_post"
+    stories = list(storybook.corpus(5, 60, split="held_out"))
+    told = [read_stories(chain.model, one, stories) for one in (learned, means)]
+    scores = [auroc(found.activations, found.expressed).diagonal().nanmean() for found in told]
+    assert scores[0] > 0.7
+    assert scores[0] > scores[1] - 0.02

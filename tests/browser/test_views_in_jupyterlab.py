@@ -1,0 +1,64 @@
+"""The widgets beside the panel in JupyterLab, by real keys and a real mouse, linked with each other."""
+
+import re
+
+import pytest
+from axe import check
+from harness import Notebook
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+VIEWS = (
+    "storybook_model = sk.load(); features = storybook_model.dictionary()",
+    "picker = skw.FeaturePicker(features, storybook_model)\npicker",
+    "card = skw.FeatureCard(features['cat'], storybook_model)\ncard",
+    "view = skw.TokenView(storybook_model.read('It rained all day. Mia ran home.', features))\nview",
+    "panel = skw.SteeringPanel(storybook_model, [])\npanel",
+    "links = [skw.link(picker, target) for target in (card, view, panel)]",
+)
+
+
+def test_find_choose_and_follow(notebook: Notebook) -> None:
+    notebook.run(*VIEWS)
+    page = notebook.page
+    picker, card, view = (page.locator(f".sk-{name}") for name in ("feature-picker", "feature-card", "token-view"))
+    picker.wait_for()
+
+    search = picker.get_by_role("searchbox", name="Search features")
+    search.focus()
+    page.keyboard.type("rain")
+    listed = picker.get_by_role("listbox", name="Features")
+    first = listed.get_by_role("option").first
+    expect(first).to_have_accessible_name("rain")
+    search.press("ArrowDown")
+    listed.press("Enter")
+    expect(first).to_have_attribute("aria-selected", "true")
+    expect(card.get_by_role("heading", name="rain", exact=True)).to_be_visible()
+    expect(page.locator(".sk-steering-panel").get_by_role("slider", name="rain")).to_be_visible()
+    legend = view.get_by_role("group", name="Coloured by")
+    expect(legend).to_contain_text("max")
+    assert notebook.execute("print(picker.selected, card.feature.label, view.selected)").count("'rain'") == 2
+
+    picker.get_by_label("Search by").select_option("text")
+    expect(picker.get_by_text("in text")).to_be_visible()
+    search.fill("She sang a song.")
+    expect(first).not_to_have_accessible_name("rain")
+
+    card.get_by_label("Texts to measure over").fill("It rained.\nShe sang.")
+    card.get_by_role("button", name="Measure", exact=True).click()
+    expect(card.get_by_role("region", name="Where it fires")).to_contain_text("2 texts")
+
+    view.get_by_role("listitem").nth(2).click()
+    expect(view.get_by_role("heading")).to_contain_text(re.compile("features at"))
+    assert notebook.execute("print(view.span)") == "(2, 2)\n"
+    view.get_by_role("button", name="Unpin rain").click()
+    expect(legend).to_contain_text("strongest feature")
+    assert notebook.execute("print(view.selected)") == "[]\n"
+
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        for root in (picker, card, view):
+            expect(root).to_have_attribute("data-sk-theme", theme)
+            root.scroll_into_view_if_needed()  # axe looks at the colours of what is in sight
+            check(root)
+    notebook.theme("light")

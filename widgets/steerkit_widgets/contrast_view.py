@@ -1,0 +1,137 @@
+"""Two lists of texts in; the features that tell them apart, and a direction, out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import traitlets
+
+from steerkit_widgets._arrays import pack
+from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
+from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._features import described
+from steerkit_widgets._page import bundle
+
+if TYPE_CHECKING:
+    import steerkit as sk
+
+SHOWN = 20  # features of either side
+
+
+class ContrastView(AskedWidget):
+    """Features that tell texts that have something from texts that lack it, ranked by AUROC.
+
+    Args:
+        features: The dictionary.
+        model: The model that it belongs to.
+        positives: Texts that have something in common. With negatives, they are contrasted at once.
+        negatives: Texts that lack it.
+
+    Raises:
+        TypeError: `features` is no dictionary, or an argument is unknown.
+        SteerkitError: A text or the dictionary does not fit the model.
+
+    Example:
+        >>> view = ContrastView(features, model, ["It rained."], ["The sun shone."])  # doctest: +SKIP
+        >>> view.contrast.to_frame(), view.selected, view.vector()  # doctest: +SKIP
+    """
+
+    _esm = bundle("contrast_view.js")
+    _css = bundle("contrast_view.css")
+
+    positives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by the view, or by Python
+    negatives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # likewise
+    _found = traitlets.Dict(allow_none=True).tag(sync=True)  # set by Python
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
+
+    def __init__(
+        self,
+        features: sk.Dictionary,
+        model: sk.Model,
+        positives: Sequence[str] = (),
+        negatives: Sequence[str] = (),
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown("ContrastView", unknown, ["positives", "negatives"])
+        if not hasattr(features, "encode_features"):
+            raise TypeError(f"ContrastView takes a dictionary, such as model.dictionary(); got {features!r}.")
+        self.features, self.model = features, model
+        self._contrast: sk.Contrast | None = None
+        super().__init__(positives=list(positives), negatives=list(negatives), _found=None)
+        if positives and negatives:
+            self.run()
+
+    @property
+    def contrast(self) -> sk.Contrast | None:
+        """The last contrast; None before the first."""
+        return self._contrast
+
+    @property
+    def selected(self) -> list[sk.Feature]:
+        """The features that are chosen, in the order of choosing."""
+        return [self.features[index] for index in self._selected]
+
+    def run(self) -> sk.Contrast:
+        """Contrast the texts as they stand.
+
+        Raises:
+            SteerkitError: A side has no text, or a text or the dictionary does not fit the model.
+        """
+        from steerkit import contrast
+
+        self._contrast = contrast(self.model, self.positives, self.negatives, self.features)
+        with self._writing:
+            self._found = _packed(self._contrast)
+        return self._contrast
+
+    def vector(self, label: str = "contrast") -> sk.Vector:
+        """The difference of means of the same texts, as a direction where the dictionary reads.
+
+        Raises:
+            SteerkitError: A side has no text, or a text does not fit the model.
+        """
+        from steerkit import learn
+
+        sites = [self.features.reads_at()]
+        return learn.mean_difference(self.model, self.positives, self.negatives, sites, tokens="mean", label=label)
+
+    def still(self) -> str:
+        """The contrast as it shows itself."""
+        return "" if self._contrast is None else self._contrast._repr_html_()
+
+    def questions(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
+        """What the page asks: to contrast two lists of texts."""
+        return {"contrast": self._run}
+
+    def _run(self, arguments: dict[str, Any]) -> Answer:
+        sides = {name: arguments.get(name) for name in ("positives", "negatives")}
+        for name, texts in sides.items():
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise QuestionError(f"{name}={texts!r}, which is no list of texts.")
+        with self._writing, self.hold_sync():
+            self.positives, self.negatives = sides["positives"], sides["negatives"]
+        self.run()
+        return Answer({})
+
+    @traitlets.validate("_selected")
+    def _known_features(self, proposal: dict[str, Any]) -> list[int]:
+        chosen = proposal["value"]
+        if any(not 0 <= index < self.features.n_features for index in chosen):
+            raise traitlets.TraitError(f"{chosen!r}: features are 0 to {self.features.n_features - 1}.")
+        return chosen
+
+
+def _packed(found: sk.Contrast) -> dict[str, Any]:
+    """The best marks of either side, with their figures: those of the positives first."""
+    marks = dict.fromkeys(feature.index for feature in [*found.best(SHOWN), *found.best(SHOWN, negative=True)[::-1]])
+    indices = torch.tensor(list(marks), dtype=torch.long)
+    return {
+        **described(found.dictionary, list(marks)),
+        "auroc": pack(found.auroc[indices].float(), "float32"),
+        "difference": pack(found.difference[indices].float(), "float32"),
+        "in_positives": pack(found.frequency[0, indices].float(), "float32"),
+        "in_negatives": pack(found.frequency[1, indices].float(), "float32"),
+        "chance": found.chance,
+    }

@@ -1,0 +1,95 @@
+"""Texts by strength, beside what the strength brings and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+
+from steerkit_widgets._base import Widget, refuse_unknown
+from steerkit_widgets._page import bundle
+
+if TYPE_CHECKING:
+    import steerkit as sk
+
+
+class SweepView(Widget):
+    """The texts of a sweep beside curves of effect and fluency; a click chooses a strength.
+
+    Fluency is shown as nats a token under the unsteered model and as the share of repeated 4-grams, which loops raise
+    while they lower the first. The page has all it needs: it works without a kernel too.
+
+    Args:
+        sweep: What `Model.sweep` gave back.
+        effect: What the steering is to bring, as a number of a run; higher is more. No such curve without it.
+
+    Raises:
+        TypeError: `sweep` is none, or an argument is unknown.
+
+    Example:
+        >>> sweep = model.sweep(prompt, rain.add(1), strengths=[0, 4, 8, 16])  # doctest: +SKIP
+        >>> view = SweepView(sweep, effect=lambda run: run.text.count("rain"))  # doctest: +SKIP
+        >>> view.strength, view.run  # chosen by hand  # doctest: +SKIP
+    """
+
+    _esm = bundle("sweep_view.js")
+    _css = bundle("sweep_view.css")
+
+    _about = traitlets.Unicode().tag(sync=True)  # set by Python
+    _prompt = traitlets.Unicode().tag(sync=True)  # set by Python
+    _runs = traitlets.List(traitlets.Dict()).tag(sync=True)  # set by Python, in the order of strengths
+    _chosen = traitlets.Int(allow_none=True).tag(sync=True)  # set by the view: the place of a run
+
+    def __init__(self, sweep: sk.Sweep, effect: Callable[[sk.Run], float] | None = None, **unknown: Any) -> None:
+        refuse_unknown("SweepView", unknown, ["effect"])
+        if not hasattr(sweep, "strengths"):
+            raise TypeError(f"SweepView takes a sweep, such as model.sweep(prompt, edit, strengths); got {sweep!r}.")
+        self.sweep = sweep
+        order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
+        self._strengths = [sweep.strengths[place] for place in order]
+        self._ordered = [sweep[place] for place in order]
+        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
+        super().__init__(
+            _about="" if edit is None else f"{edit.target.label}, in {edit.unit}",
+            _prompt=self._ordered[0].prompt.text if self._ordered else "",
+            _runs=[
+                {
+                    "strength": strength,
+                    "text": run.text,
+                    "nats": run.nats,
+                    "repetition": run.repetition,
+                    "effect": None if effect is None else float(effect(run)),
+                    "about": run.describe(),
+                }
+                for strength, run in zip(self._strengths, self._ordered, strict=True)
+            ],
+            _chosen=None,
+        )
+
+    @property
+    def strength(self) -> float | None:
+        """The strength that is chosen; None where none is."""
+        return None if self._chosen is None else self._strengths[self._chosen]
+
+    @strength.setter
+    def strength(self, strength: float | None) -> None:
+        if strength is not None and strength not in self._strengths:
+            raise ValueError(f"strength={strength!r} was not swept. Choose one of {self._strengths}.")
+        self._chosen = None if strength is None else self._strengths.index(strength)
+
+    @property
+    def run(self) -> sk.Run | None:
+        """The run of the strength that is chosen."""
+        return None if self._chosen is None else self._ordered[self._chosen]
+
+    def still(self) -> str:
+        """The sweep as it shows itself."""
+        return self.sweep._repr_html_()
+
+    @traitlets.validate("_chosen")
+    def _a_run(self, proposal: dict[str, Any]) -> int | None:
+        chosen = proposal["value"]
+        if chosen is not None and not 0 <= chosen < len(self._strengths):
+            raise traitlets.TraitError(f"{chosen!r} is no run: there are {len(self._strengths)}.")
+        return chosen
