@@ -40,10 +40,7 @@ class Examples:
 
     def __post_init__(self) -> None:
         for name in ("positives", "negatives"):
-            side = getattr(self, name)
-            if isinstance(side, str):
-                raise PromptError(f"{side!r} is one text where a list of texts belongs. Put it into brackets.")
-            object.__setattr__(self, name, tuple(side))
+            object.__setattr__(self, name, _listed(getattr(self, name)))
         n, m = len(self.positives), len(self.negatives)
         if not n or not m:
             raise PromptError(f"There are {n} positive and {m} negative texts. Give at least one of each.")
@@ -63,7 +60,7 @@ class Examples:
             return positives
         if negatives is None:
             raise PromptError("The negatives are missing. Give two lists of texts, or `Examples`.")
-        return cls(tuple(positives), tuple(negatives), paired=len(positives) == len(negatives))
+        return cls(_listed(positives), _listed(negatives), paired=len(positives) == len(negatives))
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[TextLike, TextLike]]) -> Examples:
@@ -175,3 +172,9 @@ class Examples:
         pairs = f"{n} pair{'s' * (n != 1)}"
         sides = f"{n} positive{'s' * (n != 1)}, {m} negative{'s' * (m != 1)}"
         return f"Examples({pairs if self.paired else sides})"
+
+
+def _listed(texts: Sequence[TextLike]) -> tuple[TextLike, ...]:
+    if isinstance(texts, str):
+        raise PromptError(f"{texts!r} is one text where a list of texts belongs. Put it into brackets.")
+    return tuple(texts)

@@ -69,6 +69,7 @@ def test_a_completion_of_a_chat_is_the_answer(gpt2):
         (lambda: Examples(("a",), ()), "1 positive and 0 negative texts. Give at least one of each"),
         (lambda: Examples("happy", ("a",)), "one text where a list of texts belongs"),
         (lambda: Examples(("a", "b"), ("c",), paired=True), "Pairs need equally many"),
+        (lambda: Examples.of("ab", "ab"), "one text where a list of texts belongs"),
         (lambda: Examples.of(["a"]), "The negatives are missing"),
         (lambda: Examples.of(Examples(("a",), ("b",)), ["c"]), "have negatives already"),
         (lambda: Examples.from_pairs([]), "0 positive and 0 negative"),
