@@ -32,7 +32,10 @@ def described(dictionary: Dictionary, indices: Sequence[int]) -> dict[str, Any]:
         "labels": pack_lines("" if label is None else label.text for label in labels),
         "sources": pack_lines("" if label is None else label.source for label in labels),
         "scores": pack(torch.tensor([_number(None if label is None else label.score) for label in labels]), "float32"),
-        "maxima": pack(unknown if maxima is None else maxima[chosen].float(), "float32"),
+        # A maximum of 0 is that of a feature that never fired where it was measured: it is not known.
+        "maxima": pack(
+            unknown if maxima is None else maxima[chosen].float().where(maxima[chosen] > 0, torch.nan), "float32"
+        ),
     }
 
 

@@ -62,7 +62,7 @@ export class Features {
 export class Source extends Features {
   readonly title: string;
   readonly site: string;
-  /** Whether every feature's maximum is known, so that activations can be compared as shares of it. */
+  /** Whether maxima are known, so that activations can be compared as shares of them. */
   readonly calibrated: boolean;
   private readonly starts: Uint32Array;
   private readonly columns: Uint32Array;
@@ -74,7 +74,7 @@ export class Source extends Features {
     super(packed);
     this.title = packed.name;
     this.site = packed.site;
-    this.calibrated = this.maxima.every((maximum) => maximum > 0);
+    this.calibrated = this.maxima.some((maximum) => maximum > 0);
     this.starts = numbers(packed.starts, "uint32");
     this.columns = numbers(packed.columns, "uint32");
     this.values = numbers(packed.values, "float32");
@@ -110,7 +110,7 @@ export class Source extends Features {
     const columns = new Int32Array(this.nTokens).fill(-1);
     const sizes = new Float32Array(this.nTokens);
     this.each(0, this.nTokens - 1, (token, column, value) => {
-      const size = this.calibrated ? value / this.maxima[column]! : value;
+      const size = value / this.unit(column);
       if (Math.abs(size) <= Math.abs(sizes[token]!)) return;
       columns[token] = column;
       sizes[token] = size;
@@ -132,9 +132,18 @@ export class Source extends Features {
       found.set(column, seen);
     });
     for (const one of found.values()) {
-      one.size = Math.abs(this.calibrated ? one.mean / this.maxima[one.column]! : one.mean);
+      one.size = Math.abs(one.mean / this.unit(one.column));
     }
     return [...found.values()].sort((a, b) => b.size - a.size);
+  }
+
+  /** What activations are measured in: the feature's maximum; of one that was never active, its largest here. */
+  private unit(column: number): number {
+    if (!this.calibrated) return 1;
+    const maximum = this.maxima[column]!;
+    return maximum > 0
+      ? maximum
+      : this.along(column).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   }
 
   private each(
