@@ -172,5 +172,6 @@ def steering(
             above = row["share"] - max(row["baseline"], row["random"])
             row["steers"] = row["share"] >= SHARE and above >= MARGIN and row["repetition"] <= REPETITION
             rows.append(row)
+            tqdm.write(", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
             curve += [one._asdict() for one in tried]
     return pd.DataFrame(rows), pd.DataFrame(curve)
