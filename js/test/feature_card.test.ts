@@ -54,7 +54,7 @@ describe("the feature card", () => {
     const { el, close } = open(featureCard, fakeCard({ _measured: MEASURED }).model);
     await settled();
     expect(el.querySelector("img")).toBeNull();
-    expect(el.querySelector("header")?.textContent).toBe(
+    expect(el.querySelector(".sk-title")?.textContent).toBe(
       `${HOSTILE}label by storybook, score 0.98Also: wet (label by user, not scored)`,
     );
     expect(el.querySelector('[aria-label="Promotes these tokens"]')?.textContent).toContain(

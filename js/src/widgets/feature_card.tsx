@@ -68,7 +68,7 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
   const failure = measure.failure ?? show.failure;
   return (
     <div class="sk-root sk-feature-card" ref={root}>
-      <header>
+      <div class="sk-title">
         <h2>{label?.text ?? `feature ${card.index.toLocaleString("en")}`}</h2>
         <p class="sk-dim">{label ? evidence(label) : "Nobody has given it a label"}</p>
         {others.length > 0 && (
@@ -76,7 +76,7 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
             Also: {others.map((other) => `${other.text} (${evidence(other)})`).join("; ")}
           </p>
         )}
-      </header>
+      </div>
       <dl class="sk-facts">
         <Fact name="feature" value={`${card.index.toLocaleString("en")} of ${card.dictionary}`} />
         <Fact name="written at" value={card.site ?? "an unknown site"} />
