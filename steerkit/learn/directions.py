@@ -64,17 +64,15 @@ def learn(
     examples = examples.encode(model)
     n, m = len(examples.positives), len(examples.negatives)
     kept_back = draw_held_out(n, m, held_out, seed, paired=examples.paired)
+
+    def fitted(samples: Samples) -> tuple[Float[Tensor, " width"], dict[str, float]]:
+        basis = bases.get(samples.site)
+        return (fit(samples), {}) if basis is None else fit_in_features(basis, fit, samples)
+
     directions, offsets, weights, quality = {}, {}, {}, {}
     for samples in _read(model, examples, places, tokens):
         site = samples.site
-
-        def fit_here(some: Samples) -> Float[Tensor, " width"]:
-            return fit(some) if some.site not in bases else fit_in_features(bases[some.site], fit, some)[0]
-
-        if site in bases:
-            direction, weights[str(site)] = fit_in_features(bases[site], fit, samples)
-        else:
-            direction = fit(samples)
+        direction, weights[str(site)] = fitted(samples)
         if not direction.norm() > 0:
             raise VectorError(
                 f"The two sides have the same mean at '{site}' at what is read, so there is no direction from one to "
@@ -82,7 +80,7 @@ def learn(
             )
         towards, away = samples.means
         directions[site], offsets[site] = direction, (direction @ (towards + away) / 2).item()
-        for name, value in measure(samples, direction, fit_here, kept_back).items():
+        for name, value in measure(samples, direction, lambda some: fitted(some)[0], kept_back).items():
             quality.setdefault(name, {})[str(site)] = value
     made = Provenance(
         method=method,
@@ -95,7 +93,7 @@ def learn(
         seed=seed,
         quality=quality,
         dictionaries={str(site): bases[site].name for site in places if site in bases},
-        weights=weights,
+        weights={site: of_features for site, of_features in weights.items() if of_features},
     )
     return Vector(directions, label, offsets, made)
 
