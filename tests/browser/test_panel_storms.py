@@ -22,12 +22,12 @@ def counted(*arguments):
 panel._writer.write = counted
 """
 LEFT = "print(threading.active_count(), sum(len(m._forward_hooks) for m in model.nnsight._module.modules()))"
-# The page's listeners on document and window, which outlive the elements that they serve.
+# Listeners on document and window, which outlive the elements that they serve: those of the widget, which is a blob.
 LISTENERS = """() => {
   const { addEventListener, removeEventListener } = EventTarget.prototype;
   const kept = window.kept = new Set();
   EventTarget.prototype.addEventListener = function (type, call, options) {
-    if (this === document || this === window) {
+    if ((this === document || this === window) && new Error().stack.includes('blob:')) {
       const one = [type, call];
       kept.add(one);
       options?.signal?.addEventListener('abort', () => kept.delete(one));
@@ -102,18 +102,22 @@ def test_a_second_tab_on_the_same_notebook(notebook: Notebook) -> None:
 
 
 def test_nothing_is_left_behind(notebook: Notebook) -> None:
-    notebook.run("None")
-    notebook.page.evaluate(LISTENERS)
-    before = notebook.execute(f"import threading\n{LEFT}")
-    kept = notebook.page.evaluate("window.kept.size")
-    for _ in range(3):
+    def use() -> None:
         notebook.run(PANEL)
         panel = notebook.panel()
-        panel.root.get_by_role("button", name="Presets").click()
         panel.run.click()
         panel.finish()
+        panel.root.get_by_role("button", name="Presets").click()
+        expect(panel.root.get_by_label("Name of the preset")).to_be_visible()
+        notebook.page.wait_for_function("window.kept.size === 1")
         notebook.execute("panel.close()")
         notebook.run("None")
-    notebook.execute("import time; time.sleep(1)")
+        notebook.execute("import time; time.sleep(1)")
+
+    notebook.page.evaluate(LISTENERS)
+    use()  # what JupyterLab and its kernel set up for their first widget stays
+    before = notebook.execute(f"import threading\n{LEFT}")
+    for _ in range(3):
+        use()
     assert notebook.execute(LEFT) == before
-    assert notebook.page.evaluate("window.kept.size") == kept
+    assert notebook.page.evaluate("window.kept.size") == 0
