@@ -1,6 +1,8 @@
 # nnsight adds methods to `object` (CPython's own classes included), after which beartype,
 # as of 0.23.1, cannot be imported. It is needed as soon as a module of steerkit is.
-import beartype  # noqa: F401
+import beartype  # noqa: F401, I001
+
+import annotated  # noqa: F401  # before anything else imports steerkit
 import pytest
 import torch
 

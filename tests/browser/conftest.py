@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from harness import MODEL, Notebook, Server, chromium
-from playwright.sync_api import BrowserContext, Locator
+from playwright.sync_api import BrowserContext, Locator, Page
 
 import steerkit as sk
 from steerkit_widgets._base import Widget
@@ -47,9 +47,18 @@ def features(storybook_model: sk.Model) -> sk.Dictionary:
 
 
 @pytest.fixture
-def saved(browser: BrowserContext, tmp_path: Path) -> Iterator[Callable[[Widget], Locator]]:
+def offline_page(browser: BrowserContext) -> Iterator[Page]:
+    """A page that has no network, while those of the shared notebook keep theirs."""
+    context = browser.browser.new_context(viewport={"width": 1280, "height": 1000}, offline=True)
+    context.set_default_timeout(20_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def saved(offline_page: Page, tmp_path: Path) -> Iterator[Callable[[Widget], Locator]]:
     """Opens a widget's saved page, without a kernel or a network; its console must stay clean."""
-    page, errors = browser.new_page(), []
+    page, errors = offline_page, []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
 
@@ -60,8 +69,5 @@ def saved(browser: BrowserContext, tmp_path: Path) -> Iterator[Callable[[Widget]
         root.wait_for()
         return root
 
-    browser.set_offline(True)
     yield show
-    browser.set_offline(False)
-    page.close()
     assert errors == []

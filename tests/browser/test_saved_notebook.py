@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from ipywidgets.embed import dependency_state
 from nbconvert import HTMLExporter
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import Page, expect
 
 import steerkit as sk
 import steerkit_widgets as skw
@@ -30,17 +30,11 @@ def notebook(widget: skw.FeatureCard, *, state: bool) -> nbformat.NotebookNode:
 
 
 @pytest.mark.parametrize("state", [True, False])
-def test_it_is_never_blank(browser: BrowserContext, features: sk.Dictionary, tmp_path: Path, state: bool) -> None:
+def test_it_is_never_blank(offline_page: Page, features: sk.Dictionary, tmp_path: Path, state: bool) -> None:
     card = skw.FeatureCard(features["rain"])
     html, _ = HTMLExporter().from_notebook_node(notebook(card, state=state))
     (tmp_path / "notebook.html").write_text(html)
-    page = browser.new_page()
-    page.context.set_offline(True)
-    try:
-        page.goto((tmp_path / "notebook.html").as_uri(), wait_until="commit")
-        expect(page.get_by_role("heading", name="rain", exact=True)).to_be_visible()
-        expect(page.locator(".sk-root")).to_have_count(1 if state else 0)
-    finally:
-        page.context.set_offline(False)
-        page.close()
+    offline_page.goto((tmp_path / "notebook.html").as_uri(), wait_until="commit")
+    expect(offline_page.get_by_role("heading", name="rain", exact=True)).to_be_visible()
+    expect(offline_page.locator(".sk-root")).to_have_count(1 if state else 0)
     card.close()

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import annotated  # noqa: F401  # before steerkit
 import pytest
 import tiny
 import torch

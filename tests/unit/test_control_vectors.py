@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import struct
 import sys
+from pathlib import Path
 
 import llama_cpp
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from gguf import GGUFWriter
 
 import steerkit as sk
 from steerkit.errors import VectorError
 from steerkit.vectors.provenance import Provenance
 
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PUBLISHED = sorted((DATA / "vectors" / "gguf").glob("*.gguf"))
 MADE = Provenance("mean_difference", "gpt2", quality={"held-out AUROC": {"3.resid_post": 0.875}})
 

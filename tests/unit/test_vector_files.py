@@ -7,11 +7,11 @@ import os
 import pickle
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -22,6 +22,7 @@ from steerkit.errors import SiteError, VectorError
 from steerkit.vectors.provenance import Provenance
 
 pytestmark = pytest.mark.usefixtures("unchecked")
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 MADE = Provenance(
     "mean_difference",

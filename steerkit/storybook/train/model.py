@@ -78,7 +78,7 @@ def rate(step: int, steps: int) -> float:
 
     Example:
         >>> [round(rate(step, 1000), 2) for step in (0, 19, 500, 749, 875, 999)]
-        [0.05, 1.0, 1.0, 1.0, 0.5, 0.0]
+        [0.05, 1.0, 1.0, 0.63, 0.31, 0.0]
     """
     return min(1.0, (step + 1) / max(1.0, WARMUP * steps), (steps - step) / (DECAY * steps))
 
