@@ -14,7 +14,7 @@ longer again, so that the next forward pass and what is saved have another lengt
 own function for that called after each step too, and before the first.
 
 Everything goes to `tests/fixtures/reft/`: the texts, the direction after each step of each training, what its
-intervention and its penalty make of some activations, and the versions. `tests/reference/test_reft.py` reads them. The
+intervention and its penalty make of some activations, and the versions. `test_reft_peers.py` reads them. The
 model is the Llama of `tests/fixtures/steering/`.
 """
 
