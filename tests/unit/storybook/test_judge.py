@@ -2,8 +2,6 @@
 
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -169,18 +167,3 @@ def test_lexemes_say_what_expressed_a_concept() -> None:
     assert (lexeme.concept, lexeme.text, lexeme.held_out) == ("rain", "galoshes", True)
     assert sentence.held_out
     assert sentence.unseen == {"rain"}
-
-
-SPEED = """
-import time
-from steerkit import storybook
-text = " ".join(told.text for told in storybook.corpus(n=200))
-storybook.judge(text)  # compiles the patterns
-start = time.perf_counter()
-print(len(storybook.judge(text)) / (time.perf_counter() - start))
-"""
-
-
-def test_the_judge_reads_two_thousand_sentences_a_second() -> None:
-    done = subprocess.run([sys.executable, "-c", SPEED], capture_output=True, check=True)
-    assert float(done.stdout) > 2000
