@@ -59,16 +59,24 @@ def _joined(phrases: Sequence[str]) -> str:
 
 
 def request(rng: random.Random, about: Sequence[str]) -> str:
-    """What a reader says to hear a story about these concepts."""
+    """What a reader says to hear a story about these concepts, in this order."""
     table = tables().concepts
-    places = [name for name in about if table[name].where]
-    place = places[-1] if len(about) > 1 and places and rng.random() < 0.6 else None
+    place = about[-1] if len(about) > 1 and table[about[-1]].where and rng.random() < 0.8 else None
     named = [rng.choice(table[name].asked) for name in about if name != place]
     x = _joined(named)
     if place:
         x += f" {rng.choice(table[place].where)}"
     line = rng.choice(_REQUESTS)
     return line.replace("{x}", x).replace("{X}", x[0].upper() + x[1:])
+
+
+def _as_told(told: Story) -> list[str]:
+    """What a story is about, in the order in which it comes to it.
+
+    A request names its wishes in this order, so that a small model can take them up one by one.
+    """
+    first = {name: i for i, sentence in reversed(list(enumerate(told.sentences))) for name in sentence.concepts}
+    return sorted(told.about, key=lambda name: first.get(name, len(told.sentences)))
 
 
 def instruction(
@@ -87,7 +95,8 @@ def instruction(
         lexemes: Which words may express concepts; see `story`.
 
     Returns:
-        A user's and an assistant's message, and the story. The concepts that were asked for are
+        A user's and an assistant's message, and the story, which takes up what is asked for in the order of the
+        request. The concepts that were asked for are
         `story.about`; an answer follows the instruction if it expresses all of them.
 
     Raises:
@@ -102,7 +111,7 @@ def instruction(
     names = about or rng.sample(concepts(), rng.choice((1, 1, 2, 2, MOST)))
     told = story(seed, names, split=split, lexemes=lexemes)
     messages: list[Message] = [
-        {"role": "user", "content": request(rng, told.about)},
+        {"role": "user", "content": request(rng, _as_told(told))},
         {"role": "assistant", "content": told.text},
     ]
     return messages, told

@@ -29,7 +29,7 @@ WEIGHT_DECAY = 0.01
 WARMUP, DECAY = 0.02, 0.4  # shares of all steps
 # How much more a stressed token weighs, and the share of all steps over which that grows: a language comes first. So a
 # model heeds all of a request after a third of the steps.
-STRESS, STRESSING = 12.0, 0.4
+STRESS, STRESSING = 8.0, 0.4
 SHORTER = 16  # Muon makes the residual stream long; divided by this, a feature's strength of 8 is a clear push
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 CHECK_EVERY = 100  # steps between two looks at the held-out loss, and between checkpoints
@@ -68,7 +68,7 @@ def stress(step: int, steps: int) -> float:
 
     Example:
         >>> [round(stress(step, 1000), 1) for step in (0, 200, 400, 999)]
-        [1.0, 3.5, 12.0, 12.0]
+        [1.0, 2.8, 8.0, 8.0]
     """
     return STRESS ** min(1.0, step / (STRESSING * steps))
 
