@@ -5,6 +5,7 @@ tokenizer.py     documents            ->  a byte-level BPE with a chat template
 batches.py       documents            ->  batches of token ids, the same ones for the same seed
 model.py         batches              ->  a small Llama
 keyed.py         stories              ->  activations with the answer key of their sentences
+writing.py       stories              ->  directions that turn the model's stories to each concept
 dictionary.py    activations          ->  a sparse autoencoder
 supervised.py    stories              ->  a supervised dictionary of the concepts
 labels.py        a dictionary         ->  a label for every feature, with its scores

@@ -53,7 +53,8 @@ def main() -> None:
     step.add_argument("--k", type=float, default=Shape.k, help="features active at a token, on average")
     step.add_argument("--features", type=int, default=Shape.n_features)
     step.add_argument("--stories", type=int, default=20_000)
-    step.add_argument("--steps", type=int, default=2000)
+    step.add_argument("--steps", type=int, default=1200)
+    step.add_argument("--writing-steps", type=int, default=400, help="of the directions that write")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
     step.set_defaults(run=_dictionary)
@@ -122,6 +123,7 @@ def _dictionary(options: argparse.Namespace) -> None:
         Shape(options.layer, options.features, options.k),
         steps=options.steps,
         stories=options.stories,
+        writing_steps=options.writing_steps,
         seed=options.seed,
         log=options.folder / f"dictionary_{options.layer}.csv",
     )

@@ -68,13 +68,14 @@ class Tokens(NamedTuple):
 
     def rows(self, documents: Iterable[int], pad: int) -> Int[Tensor, "batch position"]:
         """Some documents, padded on the right."""
-        return self._padded(self.ids, documents, pad).long()
+        return self.padded(self.ids, documents, pad).long()
 
     def stress(self, documents: Iterable[int]) -> Bool[Tensor, "batch position"]:
         """Which tokens of those rows matter most."""
-        return self._padded(self.stressed, documents, False)
+        return self.padded(self.stressed, documents, False)
 
-    def _padded(self, values: np.ndarray, documents: Iterable[int], padding: int) -> Tensor:
+    def padded(self, values: np.ndarray, documents: Iterable[int], padding: int) -> Tensor:
+        """Values of every token (n_tokens,), laid out as `rows` is."""
         pieces = [torch.from_numpy(values[self.starts[i] : self.starts[i + 1]]) for i in documents]
         return torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True, padding_value=padding)
 

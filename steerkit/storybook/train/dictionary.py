@@ -6,7 +6,7 @@ autoencoders", A.2).
 
 The first features, one a concept, are anchored. They read: beside reconstructing, their encoders learn to tell the
 sentences that express the concept, by the answer key of the training stories. They write: their decoder rows are the
-directions in which stories differ that were asked to be about the concept. All others are left to themselves.
+directions that `writing.py` learns. All others are left to themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from steerkit.storybook.train.keyed import NOWHERE, Batch, activations, keyed, wishes
+from steerkit.storybook.train import writing
+from steerkit.storybook.train.keyed import NOWHERE, Batch, activations, keyed
 from steerkit.storybook.train.log import add_row
 
 if TYPE_CHECKING:
@@ -59,26 +60,26 @@ class Autoencoder(nn.Module):
 
     Args:
         shape: Its size and sparsity.
-        wishes: (n_concepts, d_model) decoder rows of the anchored features, of length 1.
+        anchors: (n_concepts, d_model) decoder rows of the anchored features, of length 1.
         mean: (d_model,) of the activations.
         length: Root of their mean square length: inside, activations are divided by it.
     """
 
     def __init__(
-        self, shape: Shape, wishes: Float[Tensor, "concept d_model"], mean: Float[Tensor, " d_model"], length: float
+        self, shape: Shape, anchors: Float[Tensor, "concept d_model"], mean: Float[Tensor, " d_model"], length: float
     ) -> None:
         super().__init__()
         self.shape, self.length = shape, length
         rows = nn.functional.normalize(torch.randn(shape.n_features, len(mean)), dim=-1)
-        rows[: len(wishes)] = wishes
+        rows[: len(anchors)] = anchors
         self.W_dec = nn.Parameter(rows)
         self.W_enc = nn.Parameter(rows.clone())  # transposed: a row a feature
         self.b_enc = nn.Parameter(torch.zeros(shape.n_features))
         self.b_dec = nn.Parameter(mean / length)
         self.threshold: Tensor
         self.silent: Tensor
-        self.wishes: Tensor
-        self.register_buffer("wishes", wishes)
+        self.anchors: Tensor
+        self.register_buffer("anchors", anchors)
         self.register_buffer("threshold", torch.tensor(0.0))
         self.register_buffer("silent", torch.zeros(shape.n_features))  # tokens since it last fired
 
@@ -145,7 +146,7 @@ class Autoencoder(nn.Module):
     def keep_unit_rows(self) -> None:
         """Bring the decoder's rows back to length 1, and those of the anchored features to where they were."""
         self.W_dec.copy_(nn.functional.normalize(self.W_dec, dim=-1))
-        self.W_dec[: len(self.wishes)] = self.wishes
+        self.W_dec[: len(self.anchors)] = self.anchors
 
     @torch.no_grad()
     def drop_lengthening(self) -> None:
@@ -179,6 +180,7 @@ def train(
     *,
     steps: int,
     stories: int = 20_000,
+    writing_steps: int = 400,
     batch: int = 2048,
     seed: int = 0,
     log: Path | None = None,
@@ -190,7 +192,8 @@ def train(
         tokenizer: Its tokenizer.
         shape: What is trained.
         steps: How many batches to learn from.
-        stories: How many stories the model reads meanwhile, and a tenth as many that were asked for to learn to write.
+        stories: How many stories the model reads meanwhile.
+        writing_steps: How many batches the directions that write are learned from.
         batch: Tokens in a batch.
         seed: Of the weights and of the order of the batches.
         log: A CSV file for the course of training.
@@ -201,12 +204,12 @@ def train(
     from tqdm import tqdm
 
     torch.manual_seed(seed)
+    anchors = writing.learn(model, tokenizer, shape.layer, steps=writing_steps, seed=seed)
     body = cut_after(model, shape.layer)
     source = activations(body, keyed(seed + 1, stories, tokenizer), tokenizer.all_special_ids, batch, seed)
     first = next(source).x
     length = (first - first.mean(0)).square().sum(-1).mean().sqrt().item()
-    wished = wishes(body, tokenizer, stories // 10)
-    learned = Autoencoder(shape, wished, first.mean(0).cpu(), length).to(first.device)
+    learned = Autoencoder(shape, anchors, first.mean(0).cpu(), length).to(first.device)
     optimizer = torch.optim.Adam(learned.parameters(), lr=RATE, betas=BETAS, fused=True)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (steps - step) / (DECAY * steps)))
     bar = tqdm(itertools.islice(source, steps), total=steps, unit="step", mininterval=5)

@@ -67,17 +67,26 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
             about = rng.sample(concepts(), rng.choice(ASKED_FOR))
             messages, story = instruction(seed * n + i, about, split=split)
             before = f"{BOS}{USER}{messages[0]['content']}{END}{ASSISTANT}"
-            yield Document(f"{before}{story.text}{END}", _taken_up(story, len(before)))
+            yield Document(f"{before}{story.text}{END}", taken_up(story, len(before), story.about))
         else:
             story = next(plain)
             text = _midway(story, rng) if kind > 1 - MIDWAY_SHARE else story.text
             yield Document(f"{BOS}{text}{END}")
 
 
-def _taken_up(story: Story, before: int) -> tuple[tuple[int, int], ...]:
-    """Where a story first comes to each concept that it was asked for: there it heeds the request, or not."""
+def taken_up(story: Story, before: int, about: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Where a story first comes to each of some concepts: there it heeds the request for them, or not.
+
+    Args:
+        story: The story.
+        before: Characters that stand before it.
+        about: The concepts.
+
+    Returns:
+        Characters, as (start, end): each sentence from its beginning to the words that express the concept.
+    """
     found = []
-    missing = set(story.about)
+    missing = set(about)
     for sentence in story.sentences:
         if new := [lexeme for lexeme in sentence.lexemes if lexeme.concept in missing]:
             found.append((before + sentence.start, before + max(lexeme.end for lexeme in new)))

@@ -1,4 +1,4 @@
-"""Stories as token ids, with the answer key: what sentences express, and what stories were asked to be about."""
+"""Stories as token ids, with the answer key of their sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import ASKED_SHARE, ASSISTANT, BOS, END, USER, Document
+from steerkit.storybook.train.documents import ASKED_SHARE, ASSISTANT, BOS, END, USER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -117,39 +117,3 @@ def activations(body: nn.Module, stories: Keyed, special: list[int], size: int, 
                 hidden[kept.to(device)], (local - n_nowhere).to(device), stories.expressed[used[n_nowhere:]].to(device)
             )
         seed += 1
-
-
-@torch.no_grad()
-def wishes(
-    body: nn.Module, tokenizer: PreTrainedTokenizerBase, n: int, size: int = 4096
-) -> Float[Tensor, "concept d_model"]:
-    """The direction of each concept's being asked for: the mean over stories that were, less that over all.
-
-    Args:
-        body: The layers whose output is read.
-        tokenizer: Of the model.
-        n: How many stories.
-        size: Tokens in a batch.
-
-    Returns:
-        Unit vectors, in the order of `storybook.concepts()`.
-    """
-    told = [instruction(i) for i in range(n)]
-    texts = [
-        Document(f"{BOS}{USER}{asked['content']}{END}{ASSISTANT}{answer['content']}") for (asked, answer), _ in told
-    ]
-    tokens, device = Tokens.of(texts, tokenizer), next(body.parameters()).device
-    about = torch.tensor([[name in story.about for name in concepts()] for _, story in told])
-    sums: Tensor | float = 0.0
-    counts: Tensor | float = 0.0
-    for documents in tokens.batches(size, seed=0):
-        rows = tokens.rows(documents, tokenizer.pad_token_id)
-        hidden = body(input_ids=rows.to(device), use_cache=False).last_hidden_state.cpu()
-        answers = (rows == tokenizer.convert_tokens_to_ids(ASSISTANT)).cumsum(1).bool() & (
-            rows != tokenizer.pad_token_id
-        )
-        weights = torch.cat([about[documents], torch.ones(len(documents), 1, dtype=torch.bool)], dim=1).float()
-        sums = sums + weights.T @ (hidden * answers[..., None]).sum(1)
-        counts = counts + weights.T @ answers.sum(1).float()
-    means = sums / counts[:, None]
-    return nn.functional.normalize(means[:-1] - means[-1], dim=-1)

@@ -58,6 +58,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         dictionary_training.Shape(layer=0, n_features=512, k=16.0),
         steps=150,
         stories=1500,
+        writing_steps=30,
         batch=2048,
     )
     place = folder / "model" / "dictionaries" / "0.resid_post"
@@ -154,6 +155,24 @@ def test_a_feature_steers(chain: Chain) -> None:
             gained = [(chain.model.score(text, [edit]) - chain.model.score(text)).mean() for text in (own, other)]
             gains.append(gained[0] - gained[1])
     assert sum(gains) > 0
+
+
+@pytest.mark.slow
+def test_directions_that_write_raise_the_words_of_their_concept(chain: Chain) -> None:
+    """Each anchored feature's direction, beside those of other concepts, on stories that come to its own."""
+    told = writing.stories(9, 2, chain.model.tokenizer)
+    rows = chain.features.directions(range(len(storybook.concepts())))
+    gains = []
+    for document in range(0, len(told.tokens), 12):
+        concept = int(told.concept[document])
+        ids = told.tokens.rows([document], 0)[0, 1:-1].tolist()
+        coming = told.tokens.stress([document])[0, 1:-1]
+        scores = [
+            chain.model.score(chain.model.tokenizer.decode(ids), [_vector(rows[i]).add(0.35, unit="norm")])[-len(ids) :]
+            for i in (concept, (concept + 36) % len(rows))
+        ]
+        gains.append((scores[0] - scores[1])[coming].mean().item())
+    assert sum(gains) / len(gains) > 0.1
 
 
 @pytest.mark.slow
