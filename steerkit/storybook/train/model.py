@@ -92,12 +92,15 @@ class Settings:
         batch: Tokens in a batch.
         seed: Of the weights and of the order of the batches.
         every: Steps between two looks at the held-out loss, each followed by a checkpoint.
+        compiled: Whether the steps are compiled, which takes a minute or two and a C++ compiler, and makes each of them
+            two fifths shorter on a processor.
     """
 
     steps: int
     batch: int = 4096
     seed: int = 0
     every: int = CHECK_EVERY
+    compiled: bool = False
 
 
 class Training:
@@ -112,6 +115,7 @@ class Training:
         self.given = torch.tensor([i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id])
         self.settings = settings
         self.step = 0
+        self._learned_from = torch.compile(self._nats, dynamic=True) if settings.compiled else self._nats
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
         kept = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in kept]
@@ -140,13 +144,17 @@ class Training:
         """Nats a token of a batch, stressed tokens weighing more while the model learns."""
         rows, stressed = tokens.rows(documents, self.pad), tokens.stress(documents)
         wanted = labels(rows, self.given).to(self.device)[:, 1:].flatten()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(input_ids=rows.to(self.device), use_cache=False).logits[:, :-1].flatten(0, 1)
-        nats = nn.functional.cross_entropy(logits.float(), wanted, reduction="none", ignore_index=IGNORED)
+        nats = (self._learned_from if self.model.training else self._nats)(rows.to(self.device), wanted)
         weights = (wanted != IGNORED).float()
         if self.model.training:
             weights[stressed[:, 1:].flatten().to(self.device)] *= stress(self.step, self.settings.steps)
         return nats @ weights / weights.sum()
+
+    def _nats(self, rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Nats of every token that is wanted, of the rows laid end to end."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(input_ids=rows, use_cache=False).logits[:, :-1].flatten(0, 1)
+        return nn.functional.cross_entropy(logits.float(), wanted, reduction="none", ignore_index=IGNORED)
 
     def learn(self, tokens: Tokens, documents: list[int]) -> float:
         """Take one step."""
