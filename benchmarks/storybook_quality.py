@@ -214,7 +214,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that steer")
     options = parser.parse_args()
     model = sk.load(options.model)
-    features = model.dictionary()
     names = storybook.concepts()
     parts, table = options.parts.split(), []
     if "start" in parts:
@@ -224,9 +223,9 @@ def main() -> None:
     if "instructions" in parts:
         table += instructions(model)
     if "explained" in parts:
-        table += explained(model, features)
+        table += explained(model, model.dictionary())
     if "detection" in parts or "steering" in parts:
-        scores, tested_on = halves(model, features)
+        scores, tested_on = halves(model, model.dictionary())
         found = detection(scores, tested_on)
         found.to_csv(f"{options.output}_detection.csv", index=False)
         scores[: len(names)] = 0.0  # anchored to the key; the others were found without it
@@ -243,6 +242,9 @@ def main() -> None:
         rows, curve = steering(options.model, candidates, options.workers)
         rows.to_csv(f"{options.output}_steering.csv", index=False)
         curve.to_csv(f"{options.output}_curve.csv", index=False)
+        print("\nMeans over the concepts for which a strength was tried, on the prompts that choose:")
+        tried = curve.groupby("strength")[["share", "nats", "repetition"]]
+        print(tried.mean().assign(concepts=tried.size()).to_string(float_format="{:.3f}".format), end="\n\n")
         table += [
             count("concepts steered to 80% at 1.0 nats", int((rows.steers & (rows.nats <= NATS)).sum()), 48),
             {"measure": "at 0.6 nats", "value": int((rows.steers & (rows.nats <= 0.6)).sum())},
