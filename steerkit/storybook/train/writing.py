@@ -50,13 +50,14 @@ class Told(NamedTuple):
 def stories(seed: int, n: int, tokenizer: PreTrainedTokenizerBase) -> Told:
     """`n` stories of the training split for each concept.
 
-    The concept stands beside another one, which the story is mainly about, so that it comes in later.
+    The concept stands beside another one, which the story is mainly about, so that it comes in later. Held-out lexemes
+    are left out.
     """
     rng = random.Random(f"writing/{seed}")
     found: list[tuple[str, Story]] = []
     for name in concepts():
         others = [one for one in concepts() if one != name]
-        told = (story(rng.randrange(2**31), [rng.choice(others), name]) for _ in itertools.count())
+        told = (story(rng.randrange(2**31), [rng.choice(others), name], lexemes="shown") for _ in itertools.count())
         found += [(name, one) for one in itertools.islice((one for one in told if _later(name, one)), n)]
     texts = [f"{BOS}{one.text}{END}" for _, one in found]
     coming = [taken_up(one, len(BOS), [name]) for name, one in found]
