@@ -238,7 +238,11 @@ def main() -> None:
             {"measure": "mean AUROC of the best free features", "value": free.auroc.mean()},
         ]
     if "steering" in parts:
-        candidates = {name: [feature] for name, feature in zip(found.concept, found.feature, strict=True)}
+        # The anchored feature, then the one that tells the concept best, where that is another.
+        candidates = {
+            name: list(dict.fromkeys([i, feature]))
+            for i, (name, feature) in enumerate(zip(found.concept, found.feature, strict=True))
+        }
         rows, curve = steering(options.model, candidates, options.workers)
         rows.to_csv(f"{options.output}_steering.csv", index=False)
         curve.to_csv(f"{options.output}_curve.csv", index=False)
