@@ -247,4 +247,8 @@ def _where(record: Record) -> Where:
 
 def _unlike_default(item: Edit | Where, *names: str) -> dict[str, Any]:
     defaults = {field.name: field.default for field in fields(item)}
-    return {name: getattr(item, name) for name in names if getattr(item, name) != defaults[name]}
+    return {name: _listed(getattr(item, name)) for name in names if getattr(item, name) != defaults[name]}
+
+
+def _listed(value: Any) -> Any:
+    return list(map(_listed, value)) if isinstance(value, tuple) else value

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import MODEL, Notebook, Server, chromium
+from harness import MODEL, PATIENCE_MS, Notebook, Server, chromium
 from playwright.sync_api import BrowserContext, Locator, Page
 
 import steerkit as sk
@@ -31,6 +31,10 @@ def shared_notebook(server: Server, browser: BrowserContext) -> Notebook:
 @pytest.fixture
 def notebook(shared_notebook: Notebook) -> Iterator[Notebook]:
     """A notebook whose kernel has the model; the page's console must stay clean."""
+    try:
+        shared_notebook.server.reach()
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
     shared_notebook.errors.clear()
     yield shared_notebook
     assert shared_notebook.errors == []
@@ -50,7 +54,7 @@ def features(storybook_model: sk.Model) -> sk.Dictionary:
 def offline_page(browser: BrowserContext) -> Iterator[Page]:
     """A page that has no network, while those of the shared notebook keep theirs."""
     context = browser.browser.new_context(viewport={"width": 1280, "height": 1000}, offline=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
 

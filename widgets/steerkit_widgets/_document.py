@@ -24,6 +24,8 @@ from steerkit.tokens import PromptLike
 PLACE = "the panel's document"
 # Of the page's palette; further edits begin again with the first.
 N_HUES = 6
+# Each is a pair of texts, one below the other; more at once help nobody.
+MOST_SEEDS = 16
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Document:
 
     Raises:
         PlanError: It is of another form.
-        SettingError: It asks for no seed.
+        SettingError: It asks for no seed, or for too many.
     """
 
     prompt: str | list[dict[str, str]]
@@ -64,6 +66,8 @@ class Document:
     def __post_init__(self) -> None:
         if not self.seeds:
             raise SettingError("There is no seed. Give one or more whole numbers, such as 0 or 0, 1, 2.")
+        if len(self.seeds) > MOST_SEEDS:
+            raise SettingError(f"There are {len(self.seeds):,} seeds. A panel writes at most {MOST_SEEDS} pairs of texts.")
 
     @classmethod
     def read(cls, value: object) -> Document:

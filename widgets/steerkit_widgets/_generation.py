@@ -6,6 +6,7 @@ The page's end of these messages is `js/src/host/protocol.ts`.
 from __future__ import annotations
 
 import math
+import reprlib
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -117,7 +118,7 @@ class Generation:
         """
         counts = have if isinstance(have, list) and len(have) == len(self.parts) else []
         if not counts or not all(isinstance(n, dict) and all(isinstance(n.get(p), int) for p in PARTS) for n in counts):
-            raise ValueError(f"The page sent have={have!r}; a pull says how many items of each of {PARTS} it has.")
+            raise ValueError(f"The page sent have={reprlib.repr(have)}; a pull says how many items of each of {PARTS} it has.")
         return [{part: max(0, n[part]) for part in PARTS} for n in counts]
 
 

@@ -50,7 +50,7 @@ class FeaturePicker(AskedWidget):
     _features = traitlets.Dict().tag(sync=True)  # set by Python
     _families = traitlets.Dict().tag(sync=True)  # set by Python
     _ways = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by Python
-    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class SteeringPanel(AskedWidget):
         features: A dictionary to search in; or vectors and features, a slider each at rest, and dictionaries.
         prompt: What the texts begin with: a text, or chat messages.
         max_new_tokens: Length of the new text, in tokens.
-        seeds: Seed of the noise that both texts draw from; several for several pairs of texts.
+        seeds: Seed of the noise that both texts draw from; several, 16 at most, for several pairs of texts.
         temperature: 0 is greedy.
         top_p: Share of the probability that is drawn from.
         limit: Strength at the ends of the sliders, in multiples of the direction; without it, features whose maximum
@@ -63,8 +63,8 @@ class SteeringPanel(AskedWidget):
     _css = bundle("steering_panel.css")
 
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
-    _document = traitlets.Dict().tag(sync=True, echo_update=False)  # set by the view, and by Python
-    _presets = traitlets.List().tag(sync=True, echo_update=False)  # set by the view, and by Python
+    _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
