@@ -1,5 +1,5 @@
 import type { Features, Firing, Source } from "../host/reading";
-import { OWN_KEYS } from "./focus";
+import { Button } from "./button";
 
 interface Props {
   /** What it is a list of, for those who cannot see where it stands. */
@@ -63,9 +63,7 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
           return (
             <tr key={`${source} ${feature}`} class={hue === undefined ? "" : `sk-hue-${hue}`}>
               <td>
-                <button
-                  {...OWN_KEYS}
-                  type="button"
+                <Button
                   class={`sk-dot${hue === undefined ? " sk-hollow" : ""}`}
                   aria-pressed={hue !== undefined}
                   aria-disabled={refused}

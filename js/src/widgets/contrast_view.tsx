@@ -5,6 +5,7 @@ import { Question } from "../host/question";
 import { Features, type PackedFeatures } from "../host/reading";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { figure, unsure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
@@ -56,16 +57,14 @@ function ContrastView({ model, shared: asked, signal }: ViewProps<State, Asked>)
         />
       </div>
       <div class="sk-bar" aria-busy={asked.pending}>
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-go"
           aria-disabled={!ready}
           title={ready ? "" : "Give at least one text on either side"}
           onClick={() => ready && asked.ask(sides)}
         >
           Contrast
-        </button>
+        </Button>
         <span role="status" class="sk-dim">
           {asked.notice || (asked.pending ? "Reading the texts …" : "")}
         </span>

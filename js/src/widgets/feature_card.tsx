@@ -3,6 +3,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { figure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { Histogram } from "../parts/histogram";
@@ -107,15 +108,13 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
             <ul>
               {card.nearest.map(([index, name]) => (
                 <li key={index}>
-                  <button
-                    {...OWN_KEYS}
-                    type="button"
+                  <Button
                     class="sk-plain sk-label"
                     title={`Show ${name}`}
                     onClick={() => show.ask({ feature: index })}
                   >
                     {name}
-                  </button>
+                  </Button>
                 </li>
               ))}
             </ul>
@@ -215,18 +214,14 @@ function Measuring({ corpora, measure }: MeasuringProps) {
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
       />
-      <button
-        {...OWN_KEYS}
-        type="button"
+      <Button
         aria-disabled={texts.length === 0}
         onClick={() => texts.length > 0 && measure.ask({ texts })}
       >
         Measure
-      </button>
+      </Button>
       {corpora.includes("stories") && (
-        <button {...OWN_KEYS} type="button" onClick={() => measure.ask({ texts: null })}>
-          Measure over stories
-        </button>
+        <Button onClick={() => measure.ask({ texts: null })}>Measure over stories</Button>
       )}
       {measure.pending && <span class="sk-dim">Measuring …</span>}
     </div>

@@ -6,6 +6,8 @@ import { type PackedFamilies, type PackedPicker, PickerFeatures } from "../host/
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
 import { once, useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
+import { Choice } from "../parts/choice";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
 import { Filters } from "../parts/picker_filters";
@@ -135,19 +137,11 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
       <div class="sk-bar">
         <label class="sk-field">
           Search by
-          <select
-            {...OWN_KEYS}
+          <Choice
             value={search.by}
-            onChange={(event) =>
-              ask({ by: event.currentTarget.value as Way, feature: selected.at(-1) ?? null })
-            }
-          >
-            {model.get("_ways").map((by) => (
-              <option key={by} value={by}>
-                {WAYS[by].name}
-              </option>
-            ))}
-          </select>
+            options={model.get("_ways").map((by) => [by, WAYS[by].name])}
+            onChoose={(by) => ask({ by, feature: selected.at(-1) ?? null })}
+          />
         </label>
         {search.by === "nearest" ? (
           <span class="sk-grow">
@@ -232,16 +226,14 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             <span class="sk-label" title={features.evidence(index)}>
               {features.name(index)}
             </span>
-            <button
-              {...OWN_KEYS}
-              type="button"
+            <Button
               class="sk-plain"
               aria-label={`Take out ${features.name(index)}`}
               title="Take out"
               onClick={() => toggle(index)}
             >
               ×
-            </button>
+            </Button>
           </span>
         ))}
       </div>
