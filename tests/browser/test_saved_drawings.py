@@ -1,4 +1,4 @@
-"""`AttentionView` and `TokenTable`: drawn by CircuitsVis, without a kernel or a network; hostile text is shown, not run."""
+"""`AttentionView` and `TokenTable`, without a kernel or a network; hostile text is shown, not run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -16,7 +16,7 @@ def test_attention_is_the_models(storybook_model: sk.Model) -> None:
     assert "CircuitsVis.render" in html
     assert "unpkg" not in html
     assert "<b>" not in html.rpartition("CircuitsVis.render")[2]
-    assert "AttentionView(Attention in layer 1)" == repr(view)
+    assert repr(view) == "AttentionView(Attention in layer 1)"
 
 
 def test_a_table_takes_the_strongest_features_where_none_are_named(
