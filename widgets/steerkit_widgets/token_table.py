@@ -20,7 +20,7 @@ LISTED = 12  # features that are shown where none are named
 
 
 class TokenTable(Drawing):
-    """Texts in the order in which a feature fires in them, token by token; features to choose from. Drawn by CircuitsVis.
+    """Texts in the order in which a feature fires in them, token by token; CircuitsVis draws them.
 
     It is a picture, with no kernel behind it. It needs CircuitsVis, which comes with `pip install "steerkit-lab[lab]"`.
 

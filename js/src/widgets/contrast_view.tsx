@@ -144,13 +144,13 @@ function Marks({ found, selected, onSelect }: MarksProps) {
               scope="col"
               title="Mean of the largest activations in texts that have it, less those that lack it"
             >
-              Difference
+              Gap
             </th>
-            <th scope="col" title="Share of the texts in which it is active">
-              In those that have it
+            <th scope="col" title="Share of the texts that have it in which the feature is active">
+              Have it
             </th>
-            <th scope="col" title="Share of the texts in which it is active">
-              In those that lack it
+            <th scope="col" title="Share of the texts that lack it in which the feature is active">
+              Lack it
             </th>
           </tr>
         </thead>
@@ -172,7 +172,11 @@ function Marks({ found, selected, onSelect }: MarksProps) {
                   }
                 />
               </td>
-              <td title={features.evidence(row)} class={unsure(features, row) ? "sk-dim" : ""}>
+              <td
+                dir="auto"
+                title={`${features.name(row)}\n${features.evidence(row)}`}
+                class={unsure(features, row) ? "sk-dim" : ""}
+              >
                 {features.name(row)} <small>{index.toLocaleString("en")}</small>
               </td>
               <td>{auroc[row]!.toFixed(2)}</td>

@@ -95,7 +95,7 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
         )}
       </dl>
       <div class="sk-sides">
-        <div>
+        <div class="sk-known">
           {card.tokens && "promoted" in card.tokens && (
             <>
               <Effects name="Promotes" effects={card.tokens.promoted} />
@@ -155,7 +155,7 @@ function Fact({ name, value, title }: { name: string; value: string; title?: str
 function Effects({ name, effects }: { name: string; effects: Effect[] }) {
   const most = Math.max(...effects.map(([, effect]) => Math.abs(effect)), 0) || 1;
   return (
-    <section aria-label={`${name} these tokens`}>
+    <section class="sk-tokens" aria-label={`${name} these tokens`}>
       <h3 title="Its direct effect on the logits, past all later layers">{name}</h3>
       <ul class="sk-effects">
         {effects.map(([token, effect]) => (
