@@ -21,7 +21,7 @@ export class Panel {
   readonly script: Question<object, string>;
   readonly recipe: Question<object, string>;
   readonly load: Question<{ text: string }, string>;
-  readonly #history = new History();
+  readonly #history: History;
   /** Targets that a search has found: Python shows them once the document speaks of them. */
   readonly #found = new Map<string, Target>();
   #known: PanelDocument;
@@ -32,6 +32,7 @@ export class Panel {
     signal: AbortSignal,
   ) {
     this.session = new Session(model, signal);
+    this.#history = new History(model);
     this.#known = model.get("_document");
     this.search = new Question(model, "search", signal);
     this.script = new Question(model, "script", signal);
@@ -139,11 +140,11 @@ export class Panel {
   }
 
   get canUndo(): boolean {
-    return this.#history.canUndo;
+    return this.model.get("_history").past.length > 0;
   }
 
   get canRedo(): boolean {
-    return this.#history.canRedo;
+    return this.model.get("_history").future.length > 0;
   }
 
   undo(): void {
@@ -154,7 +155,7 @@ export class Panel {
     this.#step(this.#history.redo(this.document));
   }
 
-  #step(document: PanelDocument | null): void {
+  #step(document: PanelDocument | undefined): void {
     if (document) this.#write(document, this.session.shown);
   }
 

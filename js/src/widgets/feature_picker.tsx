@@ -22,6 +22,8 @@ interface State {
   _families: PackedFamilies;
   _ways: Way[];
   _selected: number[];
+  /** The first of the list as it stands, for Python. */
+  _listed: number[];
 }
 
 type Way = "words" | "text" | "token" | "contrast" | "nearest";
@@ -36,6 +38,9 @@ interface Shared {
   features: () => PickerFeatures;
   find: Question<Search, object>;
 }
+
+/** How much of the list Python is told. */
+const TOLD = 200;
 
 const WAYS: Record<Way, { name: string; hint: string; value: string; title: string }> = {
   words: {
@@ -125,6 +130,12 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     () => choose(features, found?.indices ?? null, filter, order),
     [found, filter, order],
   );
+  useLayoutEffect(() => {
+    const first = Array.from(listed.subarray(0, TOLD));
+    if (String(first) === String(model.get("_listed"))) return;
+    model.set("_listed", first);
+    model.save_changes();
+  }, [listed]);
   const chosen = new Set(selected);
   const columns = useMemo(() => columnsOf(features, values && answer), [values]);
   const toggle = (index: number) => {
