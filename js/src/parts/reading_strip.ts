@@ -47,6 +47,7 @@ export function readingStrip(
   const items = made.map(({ element }) => element);
   const words = made.map(({ word }) => word);
   root.role = "list";
+  root.ariaLabel = "Tokens";
   root.dir = "auto";
   const passages = cut(tokens).map(([first, end]) => {
     const element = document.createElement("div");
