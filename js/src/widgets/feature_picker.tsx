@@ -131,6 +131,9 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     [found, filter, order],
   );
   useLayoutEffect(() => {
+    // The best of what was found stands at the top.
+    const rows = root.current!.querySelector("[role=listbox]");
+    if (rows) rows.scrollTop = 0;
     const first = Array.from(listed.subarray(0, TOLD));
     if (String(first) === String(model.get("_listed"))) return;
     model.set("_listed", first);
