@@ -145,6 +145,18 @@ def rows(edits: Iterable[dict[str, Any]], taken: Iterable[Row] = ()) -> tuple[Ro
     return tuple(before)
 
 
+def check_preset(value: object) -> None:
+    """Let a preset through that is of its form: {name, edits}, the edits as those of a document.
+
+    Raises:
+        PlanError: It is of another.
+    """
+    record = Record(value, "a preset")
+    record.take("name", str)
+    list(map(_row, record.records("edits")))
+    record.done()
+
+
 def _prompt(record: Record) -> str | list[dict[str, str]]:
     if "text" in record:
         prompt: str | list[dict[str, str]] = record.take("text", str)

@@ -117,7 +117,7 @@ class Generation:
             ValueError: It says something else.
         """
         counts = have if isinstance(have, list) and len(have) == len(self.parts) else []
-        if not counts or not all(isinstance(n, dict) and all(isinstance(n.get(p), int) for p in PARTS) for n in counts):
+        if not counts or not all(isinstance(n, dict) and all(type(n.get(p)) is int for p in PARTS) for n in counts):
             raise ValueError(f"The page sent have={reprlib.repr(have)}; a pull says how many items of each of {PARTS} it has.")
         return [{part: max(0, n[part]) for part in PARTS} for n in counts]
 

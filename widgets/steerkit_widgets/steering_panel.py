@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +13,7 @@ from typing import Any
 import traitlets
 
 import steerkit as sk
+from steerkit import pages
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Target
 from steerkit.errors import SteerkitError
@@ -20,7 +23,7 @@ from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
 from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._document import Document, Row, plain_prompt, rows
+from steerkit_widgets._document import Document, Row, check_preset, plain_prompt, rows
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
 from steerkit_widgets._targets import Targets, key
@@ -65,6 +68,10 @@ class SteeringPanel(AskedWidget):
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
     _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
     _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    _history = traitlets.Dict(  # set by the view: the documents that Undo and Redo go to
+        per_key_traits={name: traitlets.List(traitlets.Dict()) for name in ("past", "future")},
+        default_value={"past": [], "future": []},
+    ).tag(sync=True, by_view=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -221,6 +228,16 @@ class SteeringPanel(AskedWidget):
         self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
         self._ask(edits=edits)
 
+    def still(self) -> str:
+        """The prompt, the edits in words, and the texts that there are."""
+        document, said = self._read(), []
+        with contextlib.suppress(SteerkitError):  # an edit that means nothing is shown by the panel alone
+            said = self.plan.describe().splitlines()
+        prompt = document.prompt if isinstance(document.prompt, str) else json.dumps(document.prompt)
+        texts = [pages.columns(p.baseline.block("Baseline"), p.steered.block("Steered")) for p in self._running.pairs]
+        notes = [self._about, f"Prompt: {prompt}", *said]
+        return pages.fragment(pages.heading("Steering panel"), *map(pages.note, notes), *texts)
+
     def close(self) -> None:
         """Stop the running text and take the panel off the page."""
         if self._running is not None:
@@ -233,6 +250,16 @@ class SteeringPanel(AskedWidget):
             return Document.read(proposal["value"]).to_json()
         except SteerkitError as error:
             raise traitlets.TraitError(str(error)) from error
+
+    @traitlets.validate("_presets", "_history")
+    def _documents_of_their_form(self, proposal: dict[str, Any]) -> Any:
+        value, history = proposal["value"], proposal["trait"].name == "_history"
+        try:
+            for one in [*value["past"], *value["future"]] if history else value:
+                Document.read(one) if history else check_preset(one)
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return value
 
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:
