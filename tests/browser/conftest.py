@@ -40,6 +40,14 @@ def notebook(shared_notebook: Notebook) -> Iterator[Notebook]:
     assert shared_notebook.errors == []
 
 
+@pytest.fixture
+def release(notebook: Notebook) -> Iterator[None]:
+    """The cell `HELD` ends with the test at the latest."""
+    yield
+    notebook.release()
+    (notebook.server.root / "release").unlink()
+
+
 @pytest.fixture(scope="session")
 def storybook_model() -> sk.Model:
     return sk.load()

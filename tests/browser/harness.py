@@ -47,6 +47,14 @@ joy = sk.learn.mean_difference(
 CALM = "calm = sk.Vector({'1.resid_post': -joy['0.resid_post']}, 'calm')"
 PANEL = "panel = skw.SteeringPanel(model, [joy], prompt='One day, Mia')\npanel"
 
+# A cell that runs until the test lets it go.
+HELD = """
+import pathlib, time
+for _ in range(2400):
+    if pathlib.Path("release").exists(): break
+    time.sleep(0.05)
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -215,12 +223,17 @@ class Notebook:
     def await_printed(self, code: str, printed: str | Callable[[str], bool]) -> None:
         """Run code until it prints this: the kernel hears of what a hand does a moment after the page shows it."""
         end = time.monotonic() + PATIENCE_MS / 1000
-        while not (found := self.execute(code)) == printed and not (callable(printed) and printed(found)):
+        while (found := self.execute(code)) != printed and not (callable(printed) and printed(found)):
             assert time.monotonic() < end, f"{code} still prints {found!r}"
 
     def run_text(self, name: str = "panel") -> str:
         """The last steered text of a panel, once it is there and measured."""
         return self.execute(f"{name}.wait(60); print({name}.run.text, end='')")
+
+    def release(self) -> None:
+        """Let the cell `HELD` end."""
+        (self.server.root / "release").touch()
+        self.idle()
 
     def panel(self, index: int = 0) -> Panel:
         root = self.page.locator(".sk-steering-panel").nth(index)

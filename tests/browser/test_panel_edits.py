@@ -108,7 +108,9 @@ def test_seeds_hover_and_control(notebook: Notebook, panel: Panel) -> None:
     seed.fill("0, 4-5")
     seed.press("Enter")
     panel.finish()
-    assert text(panel.steered) == notebook.execute("panel.wait(60); print(''.join(run.text for run in panel.runs), end='')")
+    assert text(panel.steered) == notebook.execute(
+        "panel.wait(60); print(''.join(run.text for run in panel.runs), end='')"
+    )
     expect(panel.steered.get_by_role("list")).to_have_count(3)
     seed.fill("0")
     seed.press("Enter")

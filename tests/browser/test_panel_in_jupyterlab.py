@@ -1,11 +1,9 @@
 """`SteeringPanel` in JupyterLab, by real keys and a real mouse, on a real model."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from harness import CALM, PANEL, Notebook, Panel, await_text, text
+from harness import CALM, HELD, PANEL, Notebook, Panel, await_text, text
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -146,43 +144,25 @@ def test_two_panels_on_one_model(notebook: Notebook) -> None:
         assert text(panel.steered) == notebook.run_text(name)
 
 
-@pytest.fixture
-def held(notebook: Notebook) -> Iterator[Path]:
-    """A file that ends the cell `HELD` once it is there."""
-    release = notebook.server.root / "release"
-    yield release
-    release.touch()
-    notebook.idle()
-    release.unlink()
-
-
-HELD = """
-import pathlib, time
-for _ in range(2400):
-    if pathlib.Path("release").exists(): break
-    time.sleep(0.05)
-"""
-
-
-def test_works_while_a_cell_is_running(notebook: Notebook, held: Path) -> None:
+def test_works_while_a_cell_is_running(notebook: Notebook, release: None) -> None:
     notebook.run(PANEL, HELD, wait=False)
     panel = notebook.panel()
     panel.slider.press("PageUp")
     panel.finish()
     shown = text(panel.steered)
     assert not notebook.page.evaluate("window.allRun"), "the cell should still be running"
-    held.touch()
+    notebook.release()
     notebook.idle()
     assert text(panel.steered) == notebook.run_text() == shown != ""
 
 
-def test_says_that_the_kernel_is_busy(notebook: Notebook, held: Path) -> None:
+def test_says_that_the_kernel_is_busy(notebook: Notebook, release: None) -> None:
     # As in hosts without subshells: the kernel answers once the cell has ended.
     notebook.run(f"{PANEL}\ndel panel.comm._reply_subshell_for\npanel", HELD, wait=False)
     panel = notebook.panel()
     panel.run.click()
     expect(panel.status).to_contain_text("a cell is running")
-    held.touch()
+    notebook.release()
     panel.await_text()
     expect(panel.status).to_have_text("")
 

@@ -37,7 +37,9 @@ def test_find_choose_and_follow(notebook: Notebook) -> None:
     expect(page.locator(".sk-steering-panel").get_by_role("slider", name="rain")).to_be_visible()
     legend = view.get_by_role("group", name="Coloured by")
     expect(legend).to_contain_text("max")
-    notebook.await_printed("print(picker.selected[0].label, card.feature.label, view.selected[0].label)", "rain rain rain\n")
+    notebook.await_printed(
+        "print(picker.selected[0].label, card.feature.label, view.selected[0].label)", "rain rain rain\n"
+    )
 
     picker.get_by_label("Search by").select_option("text")
     expect(picker.get_by_text("in text")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Whatever a page sends to a widget is answered: with what was asked for, or with an error in words, and no log entry."""
+"""Whatever a page sends to a widget is answered: with what it asks for, or an error in words; nothing is logged."""
 
 from __future__ import annotations
 
@@ -223,16 +223,24 @@ def test_damaged_messages(
     assert failures(caplog) == []
 
 
+NO_MESSAGES = [
+    *(None, 3, "nonsense", [], {}, {"method": "sing"}, {"method": ["custom"]}, {"method": "custom"}),
+    {"method": "custom", "content": nested(300)},
+    {"method": "update"},
+    {"method": "update", "state": "nonsense"},
+    {"method": "update", "state": {}, "buffer_paths": [["_x"]]},
+    {"method": "update", "state": {"_esm": "alert(1)"}},
+    {"method": "update", "state": {"unknown": 1}},
+]
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_what_is_no_message(
     name: str, storybook_model: sk.Model, features: sk.Dictionary, caplog: pytest.LogCaptureFixture
 ) -> None:
     widget, _ = MADE[name](storybook_model, features)
     heard = Heard(widget)
-    for data in [None, 3, "nonsense", [], {}, {"method": "sing"}, {"method": ["custom"]}, {"method": "custom"},
-                 {"method": "update"}, {"method": "update", "state": {}, "buffer_paths": [["_x"]]},
-                 {"method": "update", "state": "nonsense"}, {"method": "update", "state": {"_esm": "alert(1)"}},
-                 {"method": "update", "state": {"unknown": 1}}, {"method": "custom", "content": nested(300)}]:  # fmt: skip
+    for data in NO_MESSAGES:
         heard.send(data)
         assert [reply["op"] for reply in heard.replies] == ["error"]
     widget._handle_msg({"content": {}})

@@ -67,7 +67,9 @@ class Document:
         if not self.seeds:
             raise SettingError("There is no seed. Give one or more whole numbers, such as 0 or 0, 1, 2.")
         if len(self.seeds) > MOST_SEEDS:
-            raise SettingError(f"There are {len(self.seeds):,} seeds. A panel writes at most {MOST_SEEDS} pairs of texts.")
+            raise SettingError(
+                f"There are {len(self.seeds):,} seeds. A panel writes at most {MOST_SEEDS} pairs of texts."
+            )
 
     @classmethod
     def read(cls, value: object) -> Document:

@@ -58,7 +58,7 @@ class Running:
         previous, self._current = self._current, generation
         if previous is not None:
             previous.cancelled.set()
-        self._send(generation.started())
+        self._send(generation.started(anew=True))
         self._worker.submit(lambda: self._generate(generation))
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class Running:
         self._send(current.since(current.read_have(message.get("have"))))
 
     def _tell_all(self, generation: Generation) -> None:
-        self._send(generation.started())
+        self._send(generation.started(anew=False))
         self._send(generation.since(generation.none()))
 
     def _generate(self, generation: Generation) -> None:

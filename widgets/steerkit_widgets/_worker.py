@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-# A hand on a slider finds the thread waiting; a widget that nobody uses, as an old one of a cell that ran again, has none.
+# A hand on a slider finds the thread waiting; a widget that nobody uses has none, as that of a cell which ran again.
 IDLE_SECONDS = 5.0
 
 

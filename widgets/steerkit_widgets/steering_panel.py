@@ -68,10 +68,8 @@ class SteeringPanel(AskedWidget):
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
     _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
     _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
-    _history = traitlets.Dict(  # set by the view: the documents that Undo and Redo go to
-        per_key_traits={name: traitlets.List(traitlets.Dict()) for name in ("past", "future")},
-        default_value={"past": [], "future": []},
-    ).tag(sync=True, by_view=True, echo_update=False)
+    # Set by the view: the documents that Undo and Redo go to.
+    _history = traitlets.Dict(default_value={"past": [], "future": []}).tag(sync=True, by_view=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -251,15 +249,25 @@ class SteeringPanel(AskedWidget):
         except SteerkitError as error:
             raise traitlets.TraitError(str(error)) from error
 
-    @traitlets.validate("_presets", "_history")
-    def _documents_of_their_form(self, proposal: dict[str, Any]) -> Any:
-        value, history = proposal["value"], proposal["trait"].name == "_history"
+    @traitlets.validate("_presets")
+    def _presets_of_their_form(self, proposal: dict[str, Any]) -> list[Any]:
         try:
-            for one in [*value["past"], *value["future"]] if history else value:
-                Document.read(one) if history else check_preset(one)
+            for one in proposal["value"]:
+                check_preset(one)
         except SteerkitError as error:
             raise traitlets.TraitError(str(error)) from error
-        return value
+        return proposal["value"]
+
+    @traitlets.validate("_history")
+    def _history_of_its_form(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        try:
+            record = Record(proposal["value"], "a history")
+            for one in record.take("past", list) + record.take("future", list):
+                Document.read(one)
+            record.done()
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal["value"]
 
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:
