@@ -58,7 +58,7 @@ function SweepView({ model, signal }: ViewProps<State, null>) {
                 onChange={() => choose(place)}
               />
               <span class="sk-strength">{format(run.strength)}</span>
-              <span class="sk-prose">
+              <span class="sk-prose" dir="auto">
                 <span class="sk-lead">{model.get("_prompt")}</span>
                 {run.text}
               </span>
