@@ -1,9 +1,9 @@
 """`steerkit lab`: the lab as an application of its own, in the browser.
 
-Voila serves it. Beside a notebook server that is fewer things to see and to learn: no cells, no menus, and the page is
-there without anybody running anything. What it costs is that every page has a kernel of its own, so that a reload starts
-anew and loads the model again; recipes and saved pages keep what was found. Whoever wants Python beside the lab has it in
-any notebook: `skw.Lab(model, features)`.
+Voila serves it. Beside a notebook server that is fewer things to see and to learn: no cells, no menus, and the lab is
+there without anybody running anything. The price is a kernel a page, so that a reload begins anew and loads the model
+again; recipes and saved pages keep what was found. Who wants Python beside it has `skw.Lab(model, features)` in any
+notebook.
 """
 
 from __future__ import annotations

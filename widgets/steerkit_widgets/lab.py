@@ -41,13 +41,13 @@ class Lab(AskedWidget):
 
     A feature that is chosen in the picker gets an edit in the panel, shows its card, and colours the text. Each text of
     the panel is read along the dictionary by the unsteered model: that is what the text expresses, whatever made it. An
-    edit can be swept; a click on a strength of the sweep steers with it. Two lists of texts give features to choose and a
-    direction to steer with.
+    edit can be swept; a click on a strength of the sweep steers with it. Two lists of texts give features to choose,
+    and a direction to steer with.
 
     Args:
         model: A model from `steerkit.load`.
-        features: A dictionary; or a list of vectors, features and dictionaries, as for `SteeringPanel`, a dictionary among
-            them. The model's own without it.
+        features: A dictionary; or a list of vectors, features and dictionaries as for `SteeringPanel`, at least one
+            dictionary among them. The model's own without it.
         prompt: What the texts begin with: a text, or chat messages.
         max_new_tokens: Length of the new text, in tokens.
 
@@ -149,7 +149,7 @@ class Lab(AskedWidget):
         self.picker.selected = features
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no text is running and the last one was read; False if either took longer than `timeout` seconds."""
+        """Wait until no text is running and the last is read; False if either takes longer than `timeout` seconds."""
         return self.panel.wait(timeout) and self._shown.wait(timeout)
 
     def close(self) -> None:
