@@ -121,6 +121,13 @@ def test_second_view_and_reload(notebook: Notebook, panel: Panel) -> None:
     again.slider.press("PageUp")
     again.finish()
     assert text(again.steered) == run_text(notebook)
+    undo = again.root.get_by_role("button", name="Undo")
+    undo.click()
+    undo.click()  # what was done before the reload
+    expect(again.number("happy")).to_have_value("0")
+    expect(undo).to_be_disabled()
+    again.root.get_by_role("button", name="Redo").click()
+    expect(again.number("happy")).to_have_value("+0.5")
 
 
 def test_python_drives_the_page(notebook: Notebook, panel: Panel) -> None:

@@ -1,5 +1,6 @@
 """Notebook widgets for steerkit: read and steer a language model with the hand."""
 
+from steerkit_widgets.attention_view import AttentionView
 from steerkit_widgets.compare_view import CompareView
 from steerkit_widgets.contrast_view import ContrastView
 from steerkit_widgets.feature_card import FeatureCard
@@ -8,9 +9,11 @@ from steerkit_widgets.lab import Lab
 from steerkit_widgets.link import link
 from steerkit_widgets.steering_panel import SteeringPanel
 from steerkit_widgets.sweep_view import SweepView
+from steerkit_widgets.token_table import TokenTable
 from steerkit_widgets.token_view import TokenView
 
 __all__ = [
+    "AttentionView",
     "CompareView",
     "ContrastView",
     "FeatureCard",
@@ -18,6 +21,7 @@ __all__ = [
     "Lab",
     "SteeringPanel",
     "SweepView",
+    "TokenTable",
     "TokenView",
     "link",
 ]

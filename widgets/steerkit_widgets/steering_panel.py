@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +13,7 @@ from typing import Any
 import traitlets
 
 import steerkit as sk
+from steerkit import pages
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, Target
 from steerkit.errors import SteerkitError
@@ -65,6 +68,10 @@ class SteeringPanel(AskedWidget):
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
     _document = traitlets.Dict().tag(sync=True, echo_update=False)  # set by the view, and by Python
     _presets = traitlets.List().tag(sync=True, echo_update=False)  # set by the view, and by Python
+    _history = traitlets.Dict(  # set by the view: the documents that Undo and Redo go to
+        per_key_traits={name: traitlets.List(traitlets.Dict()) for name in ("past", "future")},
+        default_value={"past": [], "future": []},
+    ).tag(sync=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -242,6 +249,16 @@ class SteeringPanel(AskedWidget):
     def limit(self, edit: Edit) -> float:
         """The strength at the end of an edit's slider."""
         return self._known.named(edit.target)[1]["units"][edit.unit]["limit"]
+
+    def still(self) -> str:
+        """The prompt, the edits in words, and the texts that there are."""
+        document, said = self._read(), []
+        with contextlib.suppress(SteerkitError):  # an edit that means nothing is shown by the panel alone
+            said = self.plan.describe().splitlines()
+        prompt = document.prompt if isinstance(document.prompt, str) else json.dumps(document.prompt)
+        texts = [pages.columns(p.baseline.block("Baseline"), p.steered.block("Steered")) for p in self._running.pairs]
+        notes = [self._about, f"Prompt: {prompt}", *said]
+        return pages.fragment(pages.heading("Steering panel"), *map(pages.note, notes), *texts)
 
     def close(self) -> None:
         """Stop the running text and take the panel off the page."""

@@ -32,6 +32,7 @@ class SweepView(Widget):
         >>> sweep = model.sweep(prompt, rain.add(1), strengths=[0, 4, 8, 16])  # doctest: +SKIP
         >>> view = SweepView(sweep, effect=lambda run: run.text.count("rain"))  # doctest: +SKIP
         >>> view.strength, view.run  # chosen by hand  # doctest: +SKIP
+        >>> panel.plan = [view.edit]  # doctest: +SKIP
     """
 
     _esm = bundle("sweep_view.js")
@@ -76,6 +77,11 @@ class SweepView(Widget):
     def run(self) -> sk.Run | None:
         """The run of the strength that is chosen."""
         return None if self._chosen is None else self._ordered[self._chosen]
+
+    @property
+    def edit(self) -> sk.Edit | None:
+        """The edit at the strength that is chosen, for a panel's plan; None where none is or it is at rest."""
+        return self.run.plan[0] if self.run is not None and len(self.run.plan) else None
 
     def still(self) -> str:
         """The sweep as it shows itself."""

@@ -5,7 +5,8 @@ import { download } from "../host/download";
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
-import { OWN_KEYS } from "../parts/focus";
+import { Button } from "../parts/button";
+import { Choice } from "../parts/choice";
 import { Alarm } from "../parts/notices";
 import "./lab.css";
 
@@ -66,19 +67,16 @@ function Lab({ model, shared: asked, signal, host }: ViewProps<State, Asked>) {
               ready={edit !== undefined}
               onAsk={() => asked.sweep.ask({ edit: edit!.id })}
             >
-              <select
-                {...OWN_KEYS}
+              <Choice
                 aria-label="Edit to sweep"
                 value={edit?.id}
-                onChange={(event) => setChosen(event.currentTarget.value)}
-              >
-                {edits.map(({ id, label }) => (
-                  <option key={id} value={id}>
-                    {label}
-                  </option>
-                ))}
-                {!edit && <option>Choose a feature first</option>}
-              </select>
+                options={
+                  edit
+                    ? edits.map(({ id, label }) => [id, label] as const)
+                    : [["", "Choose a feature first"]]
+                }
+                onChoose={setChosen}
+              />
             </Asking>
           </View>
         </div>
@@ -153,9 +151,9 @@ function Asking({ question, does, doing, ready, onAsk, children }: AskingProps) 
     <>
       <div class="sk-lab-bar" aria-busy={question.pending}>
         {children}
-        <button {...OWN_KEYS} type="button" aria-disabled={!ready} onClick={() => ready && onAsk()}>
+        <Button aria-disabled={!ready} onClick={() => ready && onAsk()}>
           {does}
-        </button>
+        </Button>
         <span role="status" class="sk-dim">
           {question.notice || (question.pending ? doing : "")}
         </span>

@@ -4,9 +4,9 @@ import { numbers, type Packed } from "../host/arrays";
 import { type PackedSource, Source, scaleOf } from "../host/reading";
 import { followTheme, N_HUES } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { Card, usePointed } from "../parts/card";
 import { FiringList, figure } from "../parts/firing_list";
-import { OWN_KEYS } from "../parts/focus";
 import { type Lane, type ReadingStrip, readingStrip } from "../parts/reading_strip";
 import { visible } from "../parts/token_card";
 import "./token_view.css";
@@ -88,16 +88,14 @@ function TokenView({ model, signal }: ViewProps<State, null>) {
             onRemove={() => pin(source, feature)}
           />
         ))}
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-toggle"
           aria-pressed={glossed}
           title="Write the strongest feature's label beneath each token"
           onClick={() => setGlossed(!glossed)}
         >
           Labels
-        </button>
+        </Button>
       </div>
       <div class="sk-strips">
         {sources.map((source, place) => (
@@ -237,16 +235,9 @@ function Chip({ reading, source, feature, silent, hue, onRemove }: ChipProps) {
           ? `max ${figure(values[peak]!)} at “${tokens[peak]!.trim()}”`
           : "does not fire here"}
       </small>
-      <button
-        {...OWN_KEYS}
-        type="button"
-        class="sk-plain"
-        aria-label={`Unpin ${name}`}
-        title="Unpin"
-        onClick={onRemove}
-      >
+      <Button class="sk-plain" aria-label={`Unpin ${name}`} title="Unpin" onClick={onRemove}>
         ×
-      </button>
+      </Button>
     </span>
   );
 }
