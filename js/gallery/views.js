@@ -102,6 +102,7 @@ export const sweepView = () =>
   fakeModel({
     _protocol: 1,
     _about: "rain, in raw",
+    _effect: "",
     _prompt: "One day, Mia went to the park",
     _chosen: 2,
     _runs: STRENGTHS.map((strength, k) => ({
