@@ -5,6 +5,7 @@ from steerkit_widgets.compare_view import CompareView
 from steerkit_widgets.contrast_view import ContrastView
 from steerkit_widgets.feature_card import FeatureCard
 from steerkit_widgets.feature_picker import FeaturePicker
+from steerkit_widgets.lab import Lab
 from steerkit_widgets.link import link
 from steerkit_widgets.steering_panel import SteeringPanel
 from steerkit_widgets.sweep_view import SweepView
@@ -17,6 +18,7 @@ __all__ = [
     "ContrastView",
     "FeatureCard",
     "FeaturePicker",
+    "Lab",
     "SteeringPanel",
     "SweepView",
     "TokenTable",

@@ -15,7 +15,7 @@ import traitlets
 import steerkit as sk
 from steerkit import pages
 from steerkit.dictionaries.dictionary import Dictionary
-from steerkit.edits import Target
+from steerkit.edits import Edit, Target
 from steerkit.errors import SteerkitError
 from steerkit.plans import EditsLike, Plan
 from steerkit.records import Record
@@ -225,6 +225,28 @@ class SteeringPanel(AskedWidget):
         added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
         self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
         self._ask(edits=edits)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The edits as the screen has them, in the order of `plan`, with the names by which it knows them."""
+        return self._read().edits
+
+    def add(self, target: Target) -> None:
+        """Add an edit of a vector or feature, at rest."""
+        row = self._known.write(self._known.default(target))
+        self._ask(edits=rows([row], self.rows))
+
+    def set_strength(self, name: str, strength: float) -> None:
+        """Change the strength of the edit with this name among `rows`."""
+        self._ask(
+            edits=tuple(
+                replace(row, edit={**row.edit, "strength": strength}) if row.id == name else row for row in self.rows
+            )
+        )
+
+    def limit(self, edit: Edit) -> float:
+        """The strength at the end of an edit's slider."""
+        return self._known.named(edit.target)[1]["units"][edit.unit]["limit"]
 
     def still(self) -> str:
         """The prompt, the edits in words, and the texts that there are."""

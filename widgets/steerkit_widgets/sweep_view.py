@@ -22,7 +22,8 @@ class SweepView(Widget):
 
     Args:
         sweep: What `Model.sweep` gave back.
-        effect: What the steering is to bring, as a number of a run; higher is more. No such curve without it.
+        effect: What the steering is to bring, as a number of a run; higher is more. No such curve without it. Its
+            docstring stands beside the curve.
 
     Raises:
         TypeError: `sweep` is none, or an argument is unknown.
@@ -38,6 +39,7 @@ class SweepView(Widget):
     _css = bundle("sweep_view.css")
 
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
+    _effect = traitlets.Unicode().tag(sync=True)  # set by Python
     _prompt = traitlets.Unicode().tag(sync=True)  # set by Python
     _runs = traitlets.List(traitlets.Dict()).tag(sync=True)  # set by Python, in the order of strengths
     _chosen = traitlets.Int(allow_none=True).tag(sync=True, by_view=True)  # set by the view: the place of a run
@@ -46,27 +48,19 @@ class SweepView(Widget):
         refuse_unknown("SweepView", unknown, ["effect"])
         if not hasattr(sweep, "strengths"):
             raise TypeError(f"SweepView takes a sweep, such as model.sweep(prompt, edit, strengths); got {sweep!r}.")
-        self.sweep = sweep
-        order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
-        self._strengths = [sweep.strengths[place] for place in order]
-        self._ordered = [sweep[place] for place in order]
-        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
-        super().__init__(
-            _about="" if edit is None else f"{edit.target.label}, in {edit.unit}",
-            _prompt=self._ordered[0].prompt.text if self._ordered else "",
-            _runs=[
-                {
-                    "strength": strength,
-                    "text": run.text,
-                    "nats": run.nats,
-                    "repetition": run.repetition,
-                    "effect": None if effect is None else float(effect(run)),
-                    "about": run.describe(),
-                }
-                for strength, run in zip(self._strengths, self._ordered, strict=True)
-            ],
-            _chosen=None,
-        )
+        self.effect = effect
+        super().__init__(**self._take(sweep))
+
+    @property
+    def sweep(self) -> sk.Sweep:
+        """The sweep that is shown; set it to show another, with the curve of `effect`."""
+        return self._sweep
+
+    @sweep.setter
+    def sweep(self, sweep: sk.Sweep) -> None:
+        with self._writing, self.hold_sync():
+            for name, value in self._take(sweep).items():
+                setattr(self, name, value)
 
     @property
     def strength(self) -> float | None:
@@ -92,6 +86,31 @@ class SweepView(Widget):
     def still(self) -> str:
         """The sweep as it shows itself."""
         return self.sweep._repr_html_()
+
+    def _take(self, sweep: sk.Sweep) -> dict[str, Any]:
+        """The traits that show a sweep; none of its strengths is chosen."""
+        self._sweep = sweep
+        order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
+        self._strengths = [sweep.strengths[place] for place in order]
+        self._ordered = [sweep[place] for place in order]
+        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
+        return {
+            "_chosen": None,
+            "_about": "" if edit is None else f"{edit.target.label}, in {edit.unit}",
+            "_effect": (self.effect and self.effect.__doc__) or "",
+            "_prompt": self._ordered[0].prompt.text if self._ordered else "",
+            "_runs": [
+                {
+                    "strength": strength,
+                    "text": run.text,
+                    "nats": run.nats,
+                    "repetition": run.repetition,
+                    "effect": None if self.effect is None else float(self.effect(run)),
+                    "about": run.describe(),
+                }
+                for strength, run in zip(self._strengths, self._ordered, strict=True)
+            ],
+        }
 
     @traitlets.validate("_chosen")
     def _a_run(self, proposal: dict[str, Any]) -> int | None:

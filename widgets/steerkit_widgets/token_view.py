@@ -63,19 +63,21 @@ class TokenView(Widget):
         refuse_unknown("TokenView", unknown, ["selected"])
         if not hasattr(reading, "codes"):
             raise TypeError(f"TokenView takes a reading, such as model.read(text, features); got {reading!r}.")
-        self.reading = reading
-        fired = [codes.features.unique().tolist() for _, codes in reading.codes]
-        self._firing = [set(features) for features in fired]
-        sources = [_packed(d, c, f) for (d, c), f in zip(reading.codes, fired, strict=True)]
-        if reading.columns:
-            sources.append(_directions(reading))
-            self._firing.append(set(range(len(reading.columns))))
-        super().__init__(
-            _tokens=list(reading.prompt.tokens),
-            _special=pack(torch.tensor(reading.prompt.special), "uint8"),
-            _sources=sources,
-        )
+        super().__init__(**self._take(reading))
         self.selected = selected
+
+    @property
+    def reading(self) -> sk.Reading:
+        """The reading that is shown; set it to show another: what is pinned and was read there too stays pinned."""
+        return self._reading
+
+    @reading.setter
+    def reading(self, reading: sk.Reading) -> None:
+        pinned = self.selected
+        with self._writing, self.hold_sync():
+            for name, value in {"_selected": [], "_silent": [], "_span": [], **self._take(reading)}.items():
+                setattr(self, name, value)
+            self.follow(pinned)
 
     @property
     def selected(self) -> list[Target]:
@@ -118,6 +120,21 @@ class TokenView(Widget):
     def span(self) -> tuple[int, int] | None:
         """First and last token that are selected; None where none is."""
         return (self._span[0], self._span[1]) if self._span else None
+
+    def _take(self, reading: sk.Reading) -> dict[str, Any]:
+        """The traits that show a reading."""
+        self._reading = reading
+        fired = [codes.features.unique().tolist() for _, codes in reading.codes]
+        self._firing = [set(features) for features in fired]
+        sources = [_packed(d, c, f) for (d, c), f in zip(reading.codes, fired, strict=True)]
+        if reading.columns:
+            sources.append(_directions(reading))
+            self._firing.append(set(range(len(reading.columns))))
+        return {
+            "_tokens": list(reading.prompt.tokens),
+            "_special": pack(torch.tensor(reading.prompt.special), "uint8"),
+            "_sources": sources,
+        }
 
     def _target(self, source: int, index: int) -> Target:
         if source < len(self.reading.codes):

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { download } from "../host/download";
 import type { Panel } from "../host/panel";
 import { Button } from "./button";
 import { OWN_KEYS } from "./focus";
@@ -19,7 +20,7 @@ export function Exchange({ panel }: { panel: Panel }) {
     }
     if (asked.recipe && recipe.answered) {
       setAsked({ ...asked, recipe: false });
-      download("recipe.json", recipe.answered.result);
+      download("recipe.json", recipe.answered.result, "application/json");
     }
   });
 
@@ -74,10 +75,4 @@ export function Exchange({ panel }: { panel: Panel }) {
       )}
     </>
   );
-}
-
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
 }

@@ -170,6 +170,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             type="search"
             aria-label="Search features"
             placeholder={way.hint}
+            dir="auto"
             autocomplete="off"
             spellcheck={false}
             value={search.text}
@@ -186,6 +187,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             {...OWN_KEYS}
             class="sk-grow"
             type="search"
+            dir="auto"
             aria-label="and not in this text"
             placeholder="… and not in this one"
             value={search.against}
