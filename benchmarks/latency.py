@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import page_latency
-import panel_latency
 import pandas as pd
+import panel_latency
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 from harness import chromium

@@ -77,7 +77,7 @@ def saved(offline_page: Page, tmp_path: Path) -> Iterator[Callable[[Widget], Loc
     def show(widget: Widget) -> Locator:
         widget.save_html(tmp_path / "widget.html")
         page.goto((tmp_path / "widget.html").as_uri())
-        root = page.locator(".sk-root")
+        root = page.locator(".sk-root").first  # a lab has those of its views within
         root.wait_for()
         return root
 

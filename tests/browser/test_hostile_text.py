@@ -106,6 +106,15 @@ def _panel(model: sk.Model, hostile: Dictionary, vector: sk.Vector, _: dict[str,
     return panel
 
 
+def _lab(model: sk.Model, hostile: Dictionary, vector: sk.Vector, _: dict[str, object]) -> Widget:
+    lab = skw.Lab(model, hostile, EVIL, 4)
+    lab.plan = [vector.add(0.1), hostile[3].add(0.1)]
+    lab.selected = [hostile[3]]
+    lab.panel.start()
+    assert lab.wait(60)
+    return lab
+
+
 WIDGETS: dict[str, Callable[..., Widget]] = {
     "SteeringPanel": _panel,
     "TokenView": lambda _, hostile, __, results: skw.TokenView(results["reading"], [hostile[3]]),
@@ -113,6 +122,7 @@ WIDGETS: dict[str, Callable[..., Widget]] = {
     "FeatureCard": lambda model, hostile, *_: skw.FeatureCard(hostile[3], model, [EVIL]),
     "CompareView": lambda *given: skw.CompareView(given[-1]["comparison"]),
     "SweepView": lambda *given: skw.SweepView(given[-1]["sweep"]),
+    "Lab": _lab,
     "ContrastView": lambda model, hostile, *_: skw.ContrastView(hostile, model, [EVIL], ["The sun shone."]),
 }
 

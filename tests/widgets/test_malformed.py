@@ -150,6 +150,14 @@ def _contrast_view(model: sk.Model, features: sk.Dictionary) -> tuple[Widget, li
     return skw.ContrastView(features, model), [_ask("contrast", **sides), _update(**sides), _update(_selected=[3])]
 
 
+def _lab(model: sk.Model, features: sk.Dictionary) -> tuple[Widget, list[Any]]:
+    lab = skw.Lab(model, features, PROMPT, 4)
+    lab.plan = [features["rain"].add(0.1, unit="norm")]
+    sides = {"positives": ["It rained."], "negatives": ["She sang."]}
+    lab.contrast.set_state(sides)
+    return lab, [_ask("sweep", edit=lab.panel.rows[0].id), _ask("direction")]
+
+
 MADE: dict[str, Callable[[sk.Model, sk.Dictionary], tuple[Widget, list[Any]]]] = {
     "SteeringPanel": _panel,
     "TokenView": _token_view,
@@ -158,6 +166,7 @@ MADE: dict[str, Callable[[sk.Model, sk.Dictionary], tuple[Widget, list[Any]]]] =
     "CompareView": _compare_view,
     "SweepView": _sweep_view,
     "ContrastView": _contrast_view,
+    "Lab": _lab,
 }
 
 

@@ -177,7 +177,22 @@ def _message(record: Record) -> dict[str, str]:
 def _row(record: Record) -> Row:
     row = Row(record.take("id", str), record.take("hue", int), record.take("edit", dict))
     record.done()
+    edit = Record(row.edit, f"an edit of {PLACE}")
+    edit.take("operator", str)
+    _check_target(edit.need("target"))
     return row
+
+
+def _check_target(record: Record) -> None:
+    """It has what names a target: see `_targets.key`."""
+    if "vector" in record:
+        record.take("vector", int)
+        return
+    record.take("dictionary", int)
+    if "feature" in record:
+        record.take("feature", int)
+    elif "error_term" not in record:
+        record.need("reweighing").take("by", str)
 
 
 def _stage(record: Record) -> Stage:
