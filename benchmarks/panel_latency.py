@@ -1,6 +1,6 @@
 """How fast widgets answer where the kernel has to: in JupyterLab in Chromium, with the embedded model.
 
-Measured in the page, from the key or click to the frame that shows the answer.
+Measured in the page, from the key or click to the frame that shows the answer. `latency.py` runs it.
 """
 
 from __future__ import annotations
