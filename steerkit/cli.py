@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
 from steerkit import __version__, embedded
 from steerkit.errors import SteerkitError
 
+# Entry points that give further commands their options: what they need is imported only where one is asked for.
+COMMANDS = "steerkit.commands"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="steerkit", description="Read and steer the features of a language model.")
     parser.add_argument("--version", action="version", version=f"steerkit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -32,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--output", default="steerkit-demo.html", help="page to write (default: steerkit-demo.html)")
     demo.set_defaults(run=_demo)
+    for point in entry_points(group=COMMANDS):
+        command = commands.add_parser(point.name, help=f"steerkit {point.name} --help says what it does")
+        if point.name in arguments[:1]:
+            point.load()(command)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -57,6 +57,25 @@ class Reads(Loaded):
         codes = tuple((d, d.encode(record["captured"][str(d.reads_at())][0].cpu().clone())) for d in dictionaries)
         return Reading(prompt, targets, coefficients, columns, codes)
 
+    def attention(
+        self, text: PromptLike, layer: int, edits: EditsLike = ()
+    ) -> Float[Tensor, "n_heads n_tokens n_tokens"]:
+        """How much each token attends to each, in one layer: `[head, token, earlier token]`, in float32 on the CPU.
+
+        Args:
+            text: Text, token ids or chat messages.
+            layer: The layer.
+            edits: Read the steered model instead.
+
+        Raises:
+            SiteError: The model has no such layer, or its attention is not known.
+            EngineError: The model runs remotely.
+            SteerkitError: The text or an edit does not fit the model.
+        """
+        self._runner.refuse_remote("attention")
+        prompt, program = self._runner.fitting(self.encode(text)), self._runner.compile([Plan(edits)])
+        return self._runner.attention(program, prompt, layer)
+
     def activations(
         self,
         texts: Sequence[TextLike],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from steerkit.actions import Call
 from steerkit.batching import in_batches
 from steerkit.compiling import compile_plans
 from steerkit.edits import Target
-from steerkit.engines import gradient, passes, tracing
+from steerkit.engines import attention, gradient, passes, tracing
 from steerkit.engines.live import Live
 from steerkit.engines.sampling import Sampling
 from steerkit.errors import EngineError, PromptError, SiteError
@@ -99,6 +100,13 @@ class Runner:
         live = self.live(program)
         live.selection = selection
         return self._run(live, passes.read, prompts)
+
+    def attention(self, program: Program, prompt: Prompt, layer: int) -> Float[Tensor, "n_heads n_tokens n_tokens"]:
+        """Attention weights of a layer; see `Model.attention`."""
+        found: list[Tensor] = []
+        during = attention.recorded(self.module, self.sites.attention(layer), found)
+        self._run(self.live(program), passes.read, [prompt], during=during)
+        return found[0][0].float().cpu().clone()
 
     def captured(
         self,
@@ -264,6 +272,7 @@ class Runner:
         prompts: Sequence[Prompt],
         n_prompt: Sequence[int] | None = None,
         room: int = 0,
+        during: AbstractContextManager[None] | None = None,
         **inputs: Any,
     ) -> dict[str, Any]:
         """Run a pass over texts.
@@ -274,6 +283,7 @@ class Runner:
             prompts: The texts.
             n_prompt: How many tokens of each are its prompt; None for all.
             room: Tokens that are going to be written.
+            during: Entered while the model is ours.
             **inputs: Passed to the function.
         """
         if live.program.chat and not all(any(role is not None for role in prompt.roles) for prompt in prompts):
@@ -282,7 +292,7 @@ class Runner:
                 "[{'role': 'user', 'content': '…'}]."
             )
         ids, layout = _laid_out(prompts, n_prompt or [len(prompt) for prompt in prompts], room)
-        with self.turns.taken():
+        with self.turns.taken(), during or nullcontext():
             return tracing.run(self.lm, live, function, self.remote, input_ids=ids, layout=layout, **inputs)
 
     def _generate(

@@ -266,6 +266,15 @@ class SiteMap:
             case _:
                 return Location(f"{layer}.{family.mlp_out}", "output")
 
+    def attention(self, layer: int) -> str:
+        """Path of the module that attends in a layer.
+
+        Raises:
+            SiteError: There is no such layer, or the model's attention is not known.
+        """
+        self.check(Site(layer, "z"))
+        return f"{self.family.layers}.{layer}.{self.family.attention}"
+
     def anchor(self) -> Location:
         """The first place that every forward pass reaches."""
         return Location(f"{self.family.layers}.0", "input")

@@ -39,14 +39,14 @@ export function anyModel<State extends object, Sent = Record<string, unknown>>(
 }
 
 /** Initialises and renders as anywidget does; `hosted` says whether it passes signals. */
-export function open(module: unknown, model: unknown, hosted = true) {
+export function open(module: unknown, model: unknown, hosted = true, host?: object) {
   const widget = (module as () => Record<"initialize" | "render", Hook>)();
   const controllers = [new AbortController(), new AbortController()];
   const [shared, view] = controllers.map((c) => (hosted ? c.signal : undefined));
   const el = document.body.appendChild(document.createElement("div"));
   const cleanups = [
     widget.initialize({ model, signal: shared }),
-    widget.render({ model, el, signal: view }),
+    widget.render({ model, el, signal: view, host }),
   ];
   const close = () => {
     for (const controller of controllers) controller.abort();

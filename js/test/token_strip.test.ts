@@ -16,14 +16,14 @@ const ODD = ["<s>", " a", "b ", "\n", "<img src=x>", " 日本", "\ud83d", "", " 
 
 let root: HTMLElement;
 let strip: ReturnType<typeof tokenStrip>;
-const focused = vi.fn();
+const pointed = vi.fn();
 const words = () => [...root.querySelectorAll("[role=listitem] > span")] as HTMLElement[];
 
 beforeEach(() => {
   root = document.createElement("div");
   document.body.replaceChildren(root);
-  focused.mockClear();
-  strip = tokenStrip(root, new AbortController().signal, focused);
+  pointed.mockClear();
+  strip = tokenStrip(root, new AbortController().signal, { pointed, chosen: vi.fn() });
 });
 
 describe("a strip", () => {
@@ -81,9 +81,11 @@ describe("a strip", () => {
     expect(document.activeElement).toBe(items[1]);
     press("End");
     expect(document.activeElement).toBe(items[2]);
-    expect(focused).toHaveBeenLastCalledWith(2, items[2]);
+    expect(pointed).toHaveBeenLastCalledWith(2, items[2]);
     strip.show({ ...CONTENT, tokens: ["a", "b", "c", "d"] });
     expect(items.map((item) => item.tabIndex)).toEqual([-1, -1, 0]);
+    strip.show({ ...CONTENT, tokens: ["a"] });
+    expect(items[0]!.tabIndex).toBe(0);
     for (const item of items) expect(item.dataset.lmSuppressShortcuts).toBe("true");
   });
 });

@@ -59,6 +59,34 @@ def test_selected_features_and_span(reading: sk.Reading, features: sk.Dictionary
     assert view.selected == []
 
 
+def test_vectors_are_pinned_and_ranked_too(
+    reading: sk.Reading, storybook_model: sk.Model, features: sk.Dictionary
+) -> None:
+    noise, rain = reading.targets[0], features["rain"]
+    view = skw.TokenView(reading, selected=[noise, rain])
+    assert view._selected == [[1, 0], [0, rain.index]]
+    assert view.selected == [noise, rain]
+    panel = skw.SteeringPanel(storybook_model, [features])
+    skw.link(view, panel)
+    assert [edit.target for edit in panel.plan] == [noise, rain]
+    panel.close()
+
+
+def test_what_fires_over_a_span(reading: sk.Reading, features: sk.Dictionary) -> None:
+    view = skw.TokenView(reading)
+    view.set_state({"_span": [1, 3]})
+    frame = view.firing.set_index("label")
+    rain = reading.activations(features["rain"])[1:4]
+    found = frame.loc["rain"]
+    assert found["mean"] == pytest.approx(rain.mean().item())
+    assert found["size"] == pytest.approx(rain.mean().item() / features["rain"].max_activation)
+    assert (found["max"], found["count"]) == (pytest.approx(rain.max().item()), int((rain > 0).sum()))
+    assert frame.loc["noise", "mean"] == pytest.approx(reading.coefficients[1:4, 0].mean().item())
+    assert frame["size"].is_monotonic_decreasing
+    fired = reading.codes[0][1].to_dense()[1:4].any(0).nonzero()[:, 0].tolist()
+    assert set(view.firing["feature"].dropna()) == set(fired)
+
+
 @pytest.mark.parametrize(
     "state",
     [

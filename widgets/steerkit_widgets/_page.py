@@ -45,7 +45,7 @@ def page(widget: ipywidgets.Widget) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark}}"
-        "body{margin:24px auto;max-width:1040px;padding:0 16px;background:#fff}"
+        "body{margin:24px auto;max-width:1040px;padding:0 16px;background:#fff}body:has(.sk-lab){max-width:1440px}"
         "@media (prefers-color-scheme:dark){body{background:#15181d}}</style>"
         f'<script type="{STATE}">{saved}</script><main>{place(widget)}</main></html>\n'
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
+from steerkit import pages
 from steerkit_widgets._arrays import pack
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
 from steerkit_widgets._base import refuse_unknown
@@ -41,10 +42,10 @@ class ContrastView(AskedWidget):
     _esm = bundle("contrast_view.js")
     _css = bundle("contrast_view.css")
 
-    positives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by the view, or by Python
-    negatives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # likewise
+    positives = traitlets.List(traitlets.Unicode()).tag(sync=True, by_view=True)  # set by the view, or by Python
+    negatives = traitlets.List(traitlets.Unicode()).tag(sync=True, by_view=True)  # likewise
     _found = traitlets.Dict(allow_none=True).tag(sync=True)  # set by Python
-    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view
 
     def __init__(
         self,
@@ -99,7 +100,10 @@ class ContrastView(AskedWidget):
 
     def still(self) -> str:
         """The contrast as it shows itself."""
-        return "" if self._contrast is None else self._contrast._repr_html_()
+        if self._contrast is not None:
+            return self._contrast._repr_html_()
+        sides = [f"Texts that have it: {self.positives}", f"Texts that lack it: {self.negatives}"]
+        return pages.fragment(pages.heading("Contrast, not run yet"), *map(pages.note, sides))
 
     def questions(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
         """What the page asks: to contrast two lists of texts."""

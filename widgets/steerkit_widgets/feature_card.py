@@ -18,6 +18,7 @@ from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
     import steerkit as sk
+    from steerkit.edits import Target
 
 TOKENS, NEAREST, STORIES = 8, 8, 60
 
@@ -41,6 +42,7 @@ class FeatureCard(AskedWidget):
     Example:
         >>> card = FeatureCard(features["rain"], model)  # doctest: +SKIP
         >>> card.measure(["It rained.", "Mia sang."])  # doctest: +SKIP
+        >>> card.calibration  # measured here or on the page  # doctest: +SKIP
     """
 
     _esm = bundle("feature_card.js")
@@ -80,8 +82,14 @@ class FeatureCard(AskedWidget):
         with self._writing, self.hold_sync():
             self._card, self._measured = self._described(), self._figures()
 
-    def follow(self, features: Sequence[sk.Feature]) -> None:
-        """Show the last of these features, if there is one."""
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was measured last, here or on the page; None before."""
+        return self._calibration
+
+    def follow(self, targets: Sequence[Target]) -> None:
+        """Show the last of these that is a feature, if there is one."""
+        features = [target for target in targets if isinstance(target, Feature)]
         if features and features[-1] != self._feature:
             self.feature = features[-1]
 
@@ -125,7 +133,7 @@ class FeatureCard(AskedWidget):
 
     def _show(self, arguments: dict[str, Any]) -> Answer:
         index, dictionary = arguments.get("feature"), self._feature.dictionary
-        if not isinstance(index, int) or not 0 <= index < dictionary.n_features:
+        if type(index) is not int or not 0 <= index < dictionary.n_features:
             raise QuestionError(f"feature={index!r}; features are 0 to {dictionary.n_features - 1}.")
         self.feature = dictionary[index]
         return Answer({})

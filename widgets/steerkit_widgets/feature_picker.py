@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
+from steerkit import pages
+from steerkit.dictionaries.feature import Feature
 from steerkit_widgets._arrays import pack
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
 from steerkit_widgets._base import refuse_unknown
@@ -17,6 +19,7 @@ from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
     import steerkit as sk
+    from steerkit.edits import Target
 
 BY_WORDS, OTHERWISE = 1000, 200  # features that a search finds at most
 MOST_FAMILIES = 255
@@ -40,7 +43,7 @@ class FeaturePicker(AskedWidget):
 
     Example:
         >>> picker = FeaturePicker(features, model)  # doctest: +SKIP
-        >>> picker.selected  # what was chosen by hand  # doctest: +SKIP
+        >>> picker.selected, picker.listed  # what was chosen by hand, and what was found  # doctest: +SKIP
     """
 
     _esm = bundle("feature_picker.js")
@@ -50,7 +53,8 @@ class FeaturePicker(AskedWidget):
     _features = traitlets.Dict().tag(sync=True)  # set by Python
     _families = traitlets.Dict().tag(sync=True)  # set by Python
     _ways = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by Python
-    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view
+    _listed = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view: the first of its list
 
     def __init__(
         self,
@@ -82,13 +86,20 @@ class FeaturePicker(AskedWidget):
     def selected(self, features: Sequence[sk.Feature]) -> None:
         self._selected = [feature.index for feature in features]
 
-    def follow(self, features: Sequence[sk.Feature]) -> None:
+    @property
+    def listed(self) -> list[sk.Feature]:
+        """The first 200 features of the list as it stands on the page: searched, filtered and in its order."""
+        return [self.features[index] for index in self._listed]
+
+    def follow(self, targets: Sequence[Target]) -> None:
         """Choose these features, as far as they are of this dictionary."""
-        self.selected = [feature for feature in features if feature.dictionary is self.features]
+        self.selected = [t for t in targets if isinstance(t, Feature) and t.dictionary is self.features]
 
     def still(self) -> str:
         """The features that are chosen, as they show themselves."""
-        return "".join(feature._repr_html_() for feature in self.selected)
+        chosen = "".join(feature._repr_html_() for feature in self.selected)
+        none = "" if chosen else pages.note("No feature is chosen.")
+        return pages.fragment(pages.heading(self._about), none) + chosen
 
     def questions(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
         """What the page asks: which features answer a search."""
@@ -115,7 +126,7 @@ class FeaturePicker(AskedWidget):
 
     def _nearest(self, arguments: dict[str, Any]) -> list[tuple[int, float]]:
         feature = arguments.get("feature")
-        if not isinstance(feature, int) or not 0 <= feature < self.features.n_features:
+        if type(feature) is not int or not 0 <= feature < self.features.n_features:
             raise QuestionError(f"feature={feature!r}; features are 0 to {self.features.n_features - 1}.")
         return [(near.index, float("nan")) for near in self.features.nearest(feature, OTHERWISE)]
 
@@ -139,12 +150,12 @@ class FeaturePicker(AskedWidget):
         pairs = [(feature.index, found.difference[feature.index].item()) for feature in found.best(OTHERWISE)]
         return [(index, difference) for index, difference in pairs if difference > 0]
 
-    @traitlets.validate("_selected")
+    @traitlets.validate("_selected", "_listed")
     def _known_features(self, proposal: dict[str, Any]) -> list[int]:
         chosen = proposal["value"]
         if len(set(chosen)) != len(chosen) or any(not 0 <= index < self.features.n_features for index in chosen):
             raise traitlets.TraitError(
-                f"{chosen!r} cannot be chosen: give each feature once, from 0 to {self.features.n_features - 1}."
+                f"{chosen!r} do not fit this picker: give each feature once, from 0 to {self.features.n_features - 1}."
             )
         return chosen
 

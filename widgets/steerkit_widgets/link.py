@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    import steerkit as sk
+    from steerkit.edits import Target
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A widget in which features are chosen; its trait `_selected` changes with them."""
+    """A widget in which features, or vectors, are chosen; its trait `_selected` changes with them."""
 
     @property
-    def selected(self) -> list[sk.Feature]:
-        """The features that are chosen."""
+    def selected(self) -> Sequence[Target]:
+        """The features, or vectors, that are chosen."""
         ...
 
     def observe(self, handler: Any, names: Any) -> None:
@@ -29,10 +29,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Follower(Protocol):
-    """A widget that shows features chosen elsewhere."""
+    """A widget that shows what is chosen elsewhere."""
 
-    def follow(self, features: Sequence[sk.Feature]) -> None:
-        """Show these features, as far as they have a place here."""
+    def follow(self, targets: Sequence[Target]) -> None:
+        """Show these, as far as they have a place here."""
         ...
 
 
@@ -59,7 +59,7 @@ def link(source: Source, target: Follower) -> Link:
     a picker chooses them.
 
     Args:
-        source: A `FeaturePicker` or a `TokenView`.
+        source: A `FeaturePicker`, a `TokenView` or a `ContrastView`.
         target: Any widget that shows features.
 
     Returns:
@@ -72,7 +72,9 @@ def link(source: Source, target: Follower) -> Link:
         >>> link(picker, panel)  # doctest: +SKIP
     """
     if not isinstance(source, Source):
-        raise TypeError(f"{source!r} has no features to choose. Link from a FeaturePicker or a TokenView.")
+        raise TypeError(
+            f"{source!r} has no features to choose. Link from a FeaturePicker, a TokenView or a ContrastView."
+        )
     if not isinstance(target, Follower):
         raise TypeError(f"{target!r} cannot follow. Link to a SteeringPanel, FeatureCard, TokenView or FeaturePicker.")
     return Link(source, target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +13,9 @@ from typing import Any
 import traitlets
 
 import steerkit as sk
+from steerkit import pages
 from steerkit.dictionaries.dictionary import Dictionary
-from steerkit.edits import Target
+from steerkit.edits import Edit, Target
 from steerkit.errors import SteerkitError
 from steerkit.plans import EditsLike, Plan
 from steerkit.records import Record
@@ -20,7 +23,7 @@ from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
 from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._document import Document, Row, plain_prompt, rows
+from steerkit_widgets._document import Document, Row, check_preset, plain_prompt, rows
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
 from steerkit_widgets._targets import Targets, key
@@ -43,7 +46,7 @@ class SteeringPanel(AskedWidget):
         features: A dictionary to search in; or vectors and features, a slider each at rest, and dictionaries.
         prompt: What the texts begin with: a text, or chat messages.
         max_new_tokens: Length of the new text, in tokens.
-        seeds: Seed of the noise that both texts draw from; several for several pairs of texts.
+        seeds: Seed of the noise that both texts draw from; several, 16 at most, for several pairs of texts.
         temperature: 0 is greedy.
         top_p: Share of the probability that is drawn from.
         limit: Strength at the ends of the sliders, in multiples of the direction; without it, features whose maximum
@@ -63,8 +66,10 @@ class SteeringPanel(AskedWidget):
     _css = bundle("steering_panel.css")
 
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
-    _document = traitlets.Dict().tag(sync=True, echo_update=False)  # set by the view, and by Python
-    _presets = traitlets.List().tag(sync=True, echo_update=False)  # set by the view, and by Python
+    _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    # Set by the view: the documents that Undo and Redo go to.
+    _history = traitlets.Dict(default_value={"past": [], "future": []}).tag(sync=True, by_view=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -221,6 +226,38 @@ class SteeringPanel(AskedWidget):
         self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
         self._ask(edits=edits)
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The edits as the screen has them, in the order of `plan`, with the names by which it knows them."""
+        return self._read().edits
+
+    def add(self, target: Target) -> None:
+        """Add an edit of a vector or feature, at rest."""
+        row = self._known.write(self._known.default(target))
+        self._ask(edits=rows([row], self.rows))
+
+    def set_strength(self, name: str, strength: float) -> None:
+        """Change the strength of the edit with this name among `rows`."""
+        self._ask(
+            edits=tuple(
+                replace(row, edit={**row.edit, "strength": strength}) if row.id == name else row for row in self.rows
+            )
+        )
+
+    def limit(self, edit: Edit) -> float:
+        """The strength at the end of an edit's slider."""
+        return self._known.named(edit.target)[1]["units"][edit.unit]["limit"]
+
+    def still(self) -> str:
+        """The prompt, the edits in words, and the texts that there are."""
+        document, said = self._read(), []
+        with contextlib.suppress(SteerkitError):  # an edit that means nothing is shown by the panel alone
+            said = self.plan.describe().splitlines()
+        prompt = document.prompt if isinstance(document.prompt, str) else json.dumps(document.prompt)
+        texts = [pages.columns(p.baseline.block("Baseline"), p.steered.block("Steered")) for p in self._running.pairs]
+        notes = [self._about, f"Prompt: {prompt}", *said]
+        return pages.fragment(pages.heading("Steering panel"), *map(pages.note, notes), *texts)
+
     def close(self) -> None:
         """Stop the running text and take the panel off the page."""
         if self._running is not None:
@@ -233,6 +270,26 @@ class SteeringPanel(AskedWidget):
             return Document.read(proposal["value"]).to_json()
         except SteerkitError as error:
             raise traitlets.TraitError(str(error)) from error
+
+    @traitlets.validate("_presets")
+    def _presets_of_their_form(self, proposal: dict[str, Any]) -> list[Any]:
+        try:
+            for one in proposal["value"]:
+                check_preset(one)
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal["value"]
+
+    @traitlets.validate("_history")
+    def _history_of_its_form(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        try:
+            record = Record(proposal["value"], "a history")
+            for one in record.take("past", list) + record.take("future", list):
+                Document.read(one)
+            record.done()
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal["value"]
 
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:

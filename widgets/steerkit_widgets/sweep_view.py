@@ -22,7 +22,8 @@ class SweepView(Widget):
 
     Args:
         sweep: What `Model.sweep` gave back.
-        effect: What the steering is to bring, as a number of a run; higher is more. No such curve without it.
+        effect: What the steering is to bring, as a number of a run; higher is more. No such curve without it. Its
+            docstring stands beside the curve.
 
     Raises:
         TypeError: `sweep` is none, or an argument is unknown.
@@ -31,41 +32,35 @@ class SweepView(Widget):
         >>> sweep = model.sweep(prompt, rain.add(1), strengths=[0, 4, 8, 16])  # doctest: +SKIP
         >>> view = SweepView(sweep, effect=lambda run: run.text.count("rain"))  # doctest: +SKIP
         >>> view.strength, view.run  # chosen by hand  # doctest: +SKIP
+        >>> panel.plan = [view.edit]  # doctest: +SKIP
     """
 
     _esm = bundle("sweep_view.js")
     _css = bundle("sweep_view.css")
 
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
+    _effect = traitlets.Unicode().tag(sync=True)  # set by Python
     _prompt = traitlets.Unicode().tag(sync=True)  # set by Python
     _runs = traitlets.List(traitlets.Dict()).tag(sync=True)  # set by Python, in the order of strengths
-    _chosen = traitlets.Int(allow_none=True).tag(sync=True)  # set by the view: the place of a run
+    _chosen = traitlets.Int(allow_none=True).tag(sync=True, by_view=True)  # set by the view: the place of a run
 
     def __init__(self, sweep: sk.Sweep, effect: Callable[[sk.Run], float] | None = None, **unknown: Any) -> None:
         refuse_unknown("SweepView", unknown, ["effect"])
         if not hasattr(sweep, "strengths"):
             raise TypeError(f"SweepView takes a sweep, such as model.sweep(prompt, edit, strengths); got {sweep!r}.")
-        self.sweep = sweep
-        order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
-        self._strengths = [sweep.strengths[place] for place in order]
-        self._ordered = [sweep[place] for place in order]
-        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
-        super().__init__(
-            _about="" if edit is None else f"{edit.target.label}, in {edit.unit}",
-            _prompt=self._ordered[0].prompt.text if self._ordered else "",
-            _runs=[
-                {
-                    "strength": strength,
-                    "text": run.text,
-                    "nats": run.nats,
-                    "repetition": run.repetition,
-                    "effect": None if effect is None else float(effect(run)),
-                    "about": run.describe(),
-                }
-                for strength, run in zip(self._strengths, self._ordered, strict=True)
-            ],
-            _chosen=None,
-        )
+        self.effect = effect
+        super().__init__(**self._take(sweep))
+
+    @property
+    def sweep(self) -> sk.Sweep:
+        """The sweep that is shown; set it to show another, with the curve of `effect`."""
+        return self._sweep
+
+    @sweep.setter
+    def sweep(self, sweep: sk.Sweep) -> None:
+        with self._writing, self.hold_sync():
+            for name, value in self._take(sweep).items():
+                setattr(self, name, value)
 
     @property
     def strength(self) -> float | None:
@@ -83,9 +78,39 @@ class SweepView(Widget):
         """The run of the strength that is chosen."""
         return None if self._chosen is None else self._ordered[self._chosen]
 
+    @property
+    def edit(self) -> sk.Edit | None:
+        """The edit at the strength that is chosen, for a panel's plan; None where none is or it is at rest."""
+        return self.run.plan[0] if self.run is not None and len(self.run.plan) else None
+
     def still(self) -> str:
         """The sweep as it shows itself."""
         return self.sweep._repr_html_()
+
+    def _take(self, sweep: sk.Sweep) -> dict[str, Any]:
+        """The traits that show a sweep; none of its strengths is chosen."""
+        self._sweep = sweep
+        order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
+        self._strengths = [sweep.strengths[place] for place in order]
+        self._ordered = [sweep[place] for place in order]
+        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
+        return {
+            "_chosen": None,
+            "_about": "" if edit is None else f"{edit.target.label}, in {edit.unit}",
+            "_effect": (self.effect and self.effect.__doc__) or "",
+            "_prompt": self._ordered[0].prompt.text if self._ordered else "",
+            "_runs": [
+                {
+                    "strength": strength,
+                    "text": run.text,
+                    "nats": run.nats,
+                    "repetition": run.repetition,
+                    "effect": None if self.effect is None else float(self.effect(run)),
+                    "about": run.describe(),
+                }
+                for strength, run in zip(self._strengths, self._ordered, strict=True)
+            ],
+        }
 
     @traitlets.validate("_chosen")
     def _a_run(self, proposal: dict[str, Any]) -> int | None:

@@ -13,12 +13,16 @@ from steerkit.runs import names
 from steerkit_widgets._arrays import pack, pack_lines
 from steerkit_widgets._base import Widget, refuse_unknown
 from steerkit_widgets._features import described
+from steerkit_widgets._firing import firing
 from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     import steerkit as sk
     from steerkit.dictionaries.codes import Codes
     from steerkit.dictionaries.dictionary import Dictionary
+    from steerkit.edits import Target
 
 MOST = 3  # features that colour a text at once
 
@@ -32,7 +36,7 @@ class TokenView(Widget):
 
     Args:
         reading: What `Model.read` gave back, of whole dictionaries, or along directions, or both.
-        selected: Features to colour by at first, three at most.
+        selected: Features or vectors to colour by at first, three at most.
 
     Raises:
         TypeError: `reading` is no reading, or an argument is unknown.
@@ -40,7 +44,7 @@ class TokenView(Widget):
 
     Example:
         >>> view = TokenView(model.read("The sky was dark.", features))  # doctest: +SKIP
-        >>> view.selected, view.span  # what was pinned and selected by hand  # doctest: +SKIP
+        >>> view.selected, view.span, view.firing  # pinned, selected by hand, ranked  # doctest: +SKIP
     """
 
     _esm = bundle("token_view.js")
@@ -52,50 +56,61 @@ class TokenView(Widget):
     # Set by Python: source, index and label of features that were asked for and fire nowhere in this text.
     _silent = traitlets.List().tag(sync=True)
     # Set by the view: pairs of a source's place and a feature of it; the first and the last token.
-    _selected = traitlets.List(traitlets.List(traitlets.Int(), minlen=2, maxlen=2)).tag(sync=True)
-    _span = traitlets.List(traitlets.Int()).tag(sync=True)
+    _selected = traitlets.List(traitlets.List(traitlets.Int(), minlen=2, maxlen=2)).tag(sync=True, by_view=True)
+    _span = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)
 
-    def __init__(self, reading: sk.Reading, selected: Sequence[Feature] = (), **unknown: Any) -> None:
+    def __init__(self, reading: sk.Reading, selected: Sequence[Target] = (), **unknown: Any) -> None:
         refuse_unknown("TokenView", unknown, ["selected"])
         if not hasattr(reading, "codes"):
             raise TypeError(f"TokenView takes a reading, such as model.read(text, features); got {reading!r}.")
-        self.reading = reading
-        fired = [codes.features.unique().tolist() for _, codes in reading.codes]
-        self._firing = [set(features) for features in fired]
-        sources = [_packed(d, c, f) for (d, c), f in zip(reading.codes, fired, strict=True)]
-        if reading.columns:
-            sources.append(_directions(reading))
-            self._firing.append(set(range(len(reading.columns))))
-        super().__init__(
-            _tokens=list(reading.prompt.tokens),
-            _special=pack(torch.tensor(reading.prompt.special), "uint8"),
-            _sources=sources,
-        )
+        super().__init__(**self._take(reading))
         self.selected = selected
 
     @property
-    def selected(self) -> list[Feature]:
-        """The features that are pinned, in the order of their colours."""
-        return [
-            self.reading.codes[source][0][index] for source, index in self._selected if source < len(self.reading.codes)
-        ]
+    def reading(self) -> sk.Reading:
+        """The reading that is shown; set it to show another: what is pinned and was read there too stays pinned."""
+        return self._reading
+
+    @reading.setter
+    def reading(self, reading: sk.Reading) -> None:
+        pinned = self.selected
+        with self._writing, self.hold_sync():
+            for name, value in {"_selected": [], "_silent": [], "_span": [], **self._take(reading)}.items():
+                setattr(self, name, value)
+            self.follow(pinned)
+
+    @property
+    def selected(self) -> list[Target]:
+        """The features and vectors that are pinned, in the order of their colours."""
+        return [self._target(source, index) for source, index in self._selected]
 
     @selected.setter
-    def selected(self, features: Sequence[Feature]) -> None:
-        pairs = [[self._source(feature), feature.index] for feature in features]
+    def selected(self, targets: Sequence[Target]) -> None:
+        pairs = [self._place(target) for target in targets]
+        if None in pairs:
+            unknown = targets[pairs.index(None)]
+            read = [*(dictionary for dictionary, _ in self.reading.codes), *self.reading.targets]
+            raise ValueError(f"{unknown!r} was not read here. This reading is of {read}.")
         with self.hold_sync():
             self._silent = [
-                [source, index, feature.label]
-                for (source, index), feature in zip(pairs, features, strict=True)
+                [source, index, target.label]
+                for (source, index), target in zip(pairs, targets, strict=True)
                 if index not in self._firing[source]
             ]
             self._selected = pairs
 
-    def follow(self, features: Sequence[Feature]) -> None:
-        """Colour by the last three of these features that are of a dictionary read here."""
-        here = [dictionary for dictionary, _ in self.reading.codes]
-        known = [feature for feature in features if any(feature.dictionary is one for one in here)]
-        self.selected = known[-MOST:]
+    @property
+    def firing(self) -> pd.DataFrame:
+        """What fires over the selected tokens (over all where none are), as the page ranks it.
+
+        Columns: `feature` (none for a vector), `label`, `site`, `mean` over the tokens, `size` (which ranks them: the
+        mean as a share of the feature's maximum, where that is known), `max` and `count`. Special tokens are left out.
+        """
+        return firing(self.reading, *(self.span or (0, len(self.reading.tokens) - 1)))
+
+    def follow(self, targets: Sequence[Target]) -> None:
+        """Colour by the last three of these that were read here."""
+        self.selected = [target for target in targets if self._place(target) is not None][-MOST:]
 
     def still(self) -> str:
         """The reading as it shows itself."""
@@ -106,12 +121,33 @@ class TokenView(Widget):
         """First and last token that are selected; None where none is."""
         return (self._span[0], self._span[1]) if self._span else None
 
-    def _source(self, feature: Feature) -> int:
-        dictionaries = [dictionary for dictionary, _ in self.reading.codes]
-        for place, dictionary in enumerate(dictionaries):
-            if isinstance(feature, Feature) and feature.dictionary is dictionary:
-                return place
-        raise ValueError(f"{feature!r} was not read here. This reading is of {dictionaries or 'no dictionary'}.")
+    def _take(self, reading: sk.Reading) -> dict[str, Any]:
+        """The traits that show a reading."""
+        self._reading = reading
+        fired = [codes.features.unique().tolist() for _, codes in reading.codes]
+        self._firing = [set(features) for features in fired]
+        sources = [_packed(d, c, f) for (d, c), f in zip(reading.codes, fired, strict=True)]
+        if reading.columns:
+            sources.append(_directions(reading))
+            self._firing.append(set(range(len(reading.columns))))
+        return {
+            "_tokens": list(reading.prompt.tokens),
+            "_special": pack(torch.tensor(reading.prompt.special), "uint8"),
+            "_sources": sources,
+        }
+
+    def _target(self, source: int, index: int) -> Target:
+        if source < len(self.reading.codes):
+            return self.reading.codes[source][0][index]
+        return self.reading.targets[self.reading.columns[index].edit]
+
+    def _place(self, target: object) -> list[int] | None:
+        """The place of a target's source, and that of the target in it; None where it was not read."""
+        for place, (dictionary, _) in enumerate(self.reading.codes):
+            if isinstance(target, Feature) and target.dictionary is dictionary:
+                return [place, target.index]
+        columns = [self.reading.targets[column.edit] for column in self.reading.columns]
+        return [len(self.reading.codes), columns.index(target)] if target in columns else None
 
     @traitlets.validate("_selected")
     def _known_features(self, proposal: dict[str, Any]) -> list[list[int]]:

@@ -21,37 +21,38 @@ export class Panel {
   readonly script: Question<object, string>;
   readonly recipe: Question<object, string>;
   readonly load: Question<{ text: string }, string>;
-  private readonly history = new History();
+  readonly #history: History;
   /** Targets that a search has found: Python shows them once the document speaks of them. */
-  private readonly found = new Map<string, Target>();
-  private known: PanelDocument;
-  private readonly listeners = new Set<() => void>();
+  readonly #found = new Map<string, Target>();
+  #known: PanelDocument;
+  readonly #listeners = new Set<() => void>();
 
   constructor(
     readonly model: PanelModel,
     signal: AbortSignal,
   ) {
     this.session = new Session(model, signal);
-    this.known = model.get("_document");
+    this.#history = new History(model);
+    this.#known = model.get("_document");
     this.search = new Question(model, "search", signal);
     this.script = new Question(model, "script", signal);
     this.recipe = new Question(model, "recipe", signal);
     this.load = new Question(model, "load", signal);
     watch(model, "_document", signal, (document) => {
-      if (document !== this.known) this.history.note(this.known, "python");
-      this.known = document;
-      this.tell();
+      if (document !== this.#known) this.#history.note(this.#known, "python");
+      this.#known = document;
+      this.#tell();
     });
     for (const question of [this.search, this.script, this.recipe, this.load]) {
-      signal.addEventListener("abort", question.subscribe(this.tell));
+      signal.addEventListener("abort", question.subscribe(this.#tell));
     }
-    signal.addEventListener("abort", this.session.subscribe(this.tell));
-    signal.addEventListener("abort", () => this.listeners.clear());
+    signal.addEventListener("abort", this.session.subscribe(this.#tell));
+    signal.addEventListener("abort", () => this.#listeners.clear());
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   };
 
   get document(): PanelDocument {
@@ -64,7 +65,7 @@ export class Panel {
     const label = "label" in ref ? ref.label : key;
     return (
       this.model.get("_targets")[key] ??
-      this.found.get(key) ?? {
+      this.#found.get(key) ?? {
         target: ref,
         label,
         detail: "",
@@ -90,11 +91,11 @@ export class Panel {
    * Changes of one kind that follow on each other quickly are one step of the history.
    */
   change(changes: Partial<PanelDocument>, kind: string): void {
-    this.history.note(this.document, kind);
+    this.#history.note(this.document, kind);
     // What was kept of a text is of another one now.
     const before = "prompt" in changes || "settings" in changes ? { before: [] } : {};
     const document = { ...this.document, ...before, ...changes };
-    this.write(document, !("prompt" in changes) && this.session.shown);
+    this.#write(document, !("prompt" in changes) && this.session.shown);
   }
 
   /** Changes one edit, and starts a text with it. */
@@ -102,12 +103,12 @@ export class Panel {
     const edits = this.document.edits.map((row) =>
       row.id === id ? { ...row, edit: { ...row.edit, ...changes } } : row,
     );
-    this.history.note(this.document, `${id} ${Object.keys(changes)}`);
-    this.write({ ...this.document, edits }, true);
+    this.#history.note(this.document, `${id} ${Object.keys(changes)}`);
+    this.#write({ ...this.document, edits }, true);
   }
 
   add(target: Target): void {
-    this.found.set(keyOf(target.target), target);
+    this.#found.set(keyOf(target.target), target);
     const edit: Edit = { target: target.target, operator: "add", strength: 0, unit: target.unit };
     this.change({ edits: withEdit(this.document.edits, edit, N_HUES) }, "add");
   }
@@ -127,11 +128,11 @@ export class Panel {
 
   keepPreset(name: string): void {
     const others = this.model.get("_presets").filter((preset) => preset.name !== name);
-    this.writePresets([...others, { name, edits: this.document.edits }]);
+    this.#writePresets([...others, { name, edits: this.document.edits }]);
   }
 
   dropPreset(name: string): void {
-    this.writePresets(this.model.get("_presets").filter((preset) => preset.name !== name));
+    this.#writePresets(this.model.get("_presets").filter((preset) => preset.name !== name));
   }
 
   reset(): void {
@@ -139,43 +140,43 @@ export class Panel {
   }
 
   get canUndo(): boolean {
-    return this.history.canUndo;
+    return this.model.get("_history").past.length > 0;
   }
 
   get canRedo(): boolean {
-    return this.history.canRedo;
+    return this.model.get("_history").future.length > 0;
   }
 
   undo(): void {
-    this.step(this.history.undo(this.document));
+    this.#step(this.#history.undo(this.document));
   }
 
   redo(): void {
-    this.step(this.history.redo(this.document));
+    this.#step(this.#history.redo(this.document));
   }
 
-  private step(document: PanelDocument | null): void {
-    if (document) this.write(document, this.session.shown);
+  #step(document: PanelDocument | undefined): void {
+    if (document) this.#write(document, this.session.shown);
   }
 
   /** Writes the document; `runs` if texts follow a change that acts on them. */
-  private write(document: PanelDocument, runs: boolean): void {
+  #write(document: PanelDocument, runs: boolean): void {
     const before = this.document;
-    this.known = document;
+    this.#known = document;
     this.model.set("_document", document);
     // The request first: it brings the document along.
     if (runs && acts(before) !== acts(document)) this.session.move();
     this.model.save_changes();
   }
 
-  private writePresets(presets: Preset[]): void {
+  #writePresets(presets: Preset[]): void {
     this.model.set("_presets", presets);
     this.model.save_changes();
-    this.tell();
+    this.#tell();
   }
 
-  private readonly tell = (): void => {
-    for (const listener of this.listeners) listener();
+  readonly #tell = (): void => {
+    for (const listener of this.#listeners) listener();
   };
 }
 

@@ -20,22 +20,22 @@ export class Question<Args extends object, Answer> {
   answered: { args: Args; result: Answer; buffers: DataView[] } | null = null;
   failure: Failure | null = null;
   notice = "";
-  private asked: { rid: string; args: Args } | null = null;
-  private gone = false;
-  private count = 0;
-  private silence: ReturnType<typeof setTimeout> | undefined;
-  private readonly nonce = Math.random().toString(36).slice(2);
-  private readonly listeners = new Set<() => void>();
+  #asked: { rid: string; args: Args } | null = null;
+  #gone = false;
+  #count = 0;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  readonly #nonce = Math.random().toString(36).slice(2);
+  readonly #listeners = new Set<() => void>();
+  readonly #model: AnyModel;
+  readonly #op: string;
 
-  constructor(
-    private readonly model: AnyModel,
-    private readonly op: string,
-    signal: AbortSignal,
-  ) {
-    const receive = (reply: Reply<Answer>, buffers: DataView[]) => this.receive(reply, buffers);
+  constructor(model: AnyModel, op: string, signal: AbortSignal) {
+    this.#model = model;
+    this.#op = op;
+    const receive = (reply: Reply<Answer>, buffers: DataView[]) => this.#receive(reply, buffers);
     const disconnected = () => {
-      this.gone = true;
-      this.explain();
+      this.#gone = true;
+      this.#explain();
     };
     model.on("msg:custom", receive);
     // Of ipywidgets' own model: fires when a restart takes the kernel away.
@@ -43,59 +43,59 @@ export class Question<Args extends object, Answer> {
     signal.addEventListener("abort", () => {
       model.off("msg:custom", receive);
       model.off("comm_live_update", disconnected);
-      clearTimeout(this.silence);
-      this.listeners.clear();
+      clearTimeout(this.#silence);
+      this.#listeners.clear();
     });
   }
 
   get pending(): boolean {
-    return this.asked !== null;
+    return this.#asked !== null;
   }
 
   subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   ask(args: Args): void {
-    this.asked = { rid: `${this.nonce}-${++this.count}`, args };
+    this.#asked = { rid: `${this.#nonce}-${++this.#count}`, args };
     this.failure = null;
-    clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.explain(), SILENCE_MS);
-    if (!this.gone) this.model.send({ v: 1, op: this.op, rid: this.asked.rid, args });
-    this.changed();
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#explain(), SILENCE_MS);
+    if (!this.#gone) this.#model.send({ v: 1, op: this.#op, rid: this.#asked.rid, args });
+    this.#changed();
   }
 
   /** Forgets what was asked and answered. */
   clear(): void {
-    this.asked = null;
+    this.#asked = null;
     this.answered = null;
-    this.settle(null);
+    this.#settle(null);
   }
 
-  private receive(reply: Reply<Answer>, buffers: DataView[]): void {
-    if (this.asked === null || reply.rid !== this.asked.rid) return;
+  #receive(reply: Reply<Answer>, buffers: DataView[]): void {
+    if (this.#asked === null || reply.rid !== this.#asked.rid) return;
     if (reply.op === "answer") {
-      this.answered = { args: this.asked.args, result: reply.result, buffers };
+      this.answered = { args: this.#asked.args, result: reply.result, buffers };
     }
-    this.asked = null;
-    this.settle(reply.op === "error" ? reply.error : null);
+    this.#asked = null;
+    this.#settle(reply.op === "error" ? reply.error : null);
   }
 
-  private settle(failure: Failure | null): void {
-    clearTimeout(this.silence);
+  #settle(failure: Failure | null): void {
+    clearTimeout(this.#silence);
     this.failure = failure;
     this.notice = "";
-    this.changed();
+    this.#changed();
   }
 
-  private explain(): void {
+  #explain(): void {
     if (!this.pending) return;
-    this.notice = silenceOf(this.model, this.gone);
-    this.changed();
+    this.notice = silenceOf(this.#model, this.#gone);
+    this.#changed();
   }
 
-  private changed(): void {
-    for (const listener of this.listeners) listener();
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
   }
 }

@@ -64,44 +64,44 @@ export class Source extends Features {
   readonly site: string;
   /** Whether maxima are known, so that activations can be compared as shares of them. */
   readonly calibrated: boolean;
-  private readonly starts: Uint32Array;
-  private readonly columns: Uint32Array;
-  private readonly values: Float32Array;
-  private readonly places: Map<number, number>;
-  private readonly known = new Map<number, Float32Array>();
+  readonly #starts: Uint32Array;
+  readonly #columns: Uint32Array;
+  readonly #values: Float32Array;
+  readonly #places: Map<number, number>;
+  readonly #known = new Map<number, Float32Array>();
 
   constructor(packed: PackedSource) {
     super(packed);
     this.title = packed.name;
     this.site = packed.site;
     this.calibrated = this.maxima.some((maximum) => maximum > 0);
-    this.starts = numbers(packed.starts, "uint32");
-    this.columns = numbers(packed.columns, "uint32");
-    this.values = numbers(packed.values, "float32");
-    this.places = new Map([...this.indices].map((index, column) => [index, column]));
+    this.#starts = numbers(packed.starts, "uint32");
+    this.#columns = numbers(packed.columns, "uint32");
+    this.#values = numbers(packed.values, "float32");
+    this.#places = new Map([...this.indices].map((index, column) => [index, column]));
   }
 
   get nTokens(): number {
-    return this.starts.length - 1;
+    return this.#starts.length - 1;
   }
 
   /** Where a feature stands here; undefined for one that fires nowhere in the text. */
   column(feature: number): number | undefined {
-    return this.places.get(feature);
+    return this.#places.get(feature);
   }
 
   /** One feature's activation at every token. */
   along(column: number): Float32Array {
-    const before = this.known.get(column);
+    const before = this.#known.get(column);
     if (before) return before;
     const found = new Float32Array(this.nTokens);
     for (let token = 0; token < this.nTokens; token++) {
-      const end = this.starts[token + 1]!;
-      for (let k = this.starts[token]!; k < end; k++) {
-        if (this.columns[k] === column) found[token] = this.values[k]!;
+      const end = this.#starts[token + 1]!;
+      for (let k = this.#starts[token]!; k < end; k++) {
+        if (this.#columns[k] === column) found[token] = this.#values[k]!;
       }
     }
-    this.known.set(column, found);
+    this.#known.set(column, found);
     return found;
   }
 
@@ -109,8 +109,8 @@ export class Source extends Features {
   strongest(): { columns: Int32Array; sizes: Float32Array } {
     const columns = new Int32Array(this.nTokens).fill(-1);
     const sizes = new Float32Array(this.nTokens);
-    this.each(0, this.nTokens - 1, (token, column, value) => {
-      const size = value / this.unit(column);
+    this.#each(0, this.nTokens - 1, (token, column, value) => {
+      const size = value / this.#unit(column);
       if (Math.abs(size) <= Math.abs(sizes[token]!)) return;
       columns[token] = column;
       sizes[token] = size;
@@ -123,7 +123,7 @@ export class Source extends Features {
     const found = new Map<number, Firing>();
     let nTokens = 0;
     for (let token = first; token <= last; token++) nTokens += special[token] ? 0 : 1;
-    this.each(first, last, (token, column, value) => {
+    this.#each(first, last, (token, column, value) => {
       if (special[token] || value === 0) return;
       const seen = found.get(column) ?? { source, column, mean: 0, size: 0, max: 0, count: 0 };
       seen.mean += value / nTokens;
@@ -132,13 +132,13 @@ export class Source extends Features {
       found.set(column, seen);
     });
     for (const one of found.values()) {
-      one.size = Math.abs(one.mean / this.unit(one.column));
+      one.size = Math.abs(one.mean / this.#unit(one.column));
     }
     return [...found.values()].sort((a, b) => b.size - a.size);
   }
 
   /** What activations are measured in: the feature's maximum; of one that was never active, its largest here. */
-  private unit(column: number): number {
+  #unit(column: number): number {
     if (!this.calibrated) return 1;
     const maximum = this.maxima[column]!;
     return maximum > 0
@@ -146,15 +146,15 @@ export class Source extends Features {
       : this.along(column).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   }
 
-  private each(
+  #each(
     first: number,
     last: number,
     call: (token: number, column: number, value: number) => void,
   ): void {
     for (let token = first; token <= last; token++) {
-      const end = this.starts[token + 1]!;
-      for (let k = this.starts[token]!; k < end; k++)
-        call(token, this.columns[k]!, this.values[k]!);
+      const end = this.#starts[token + 1]!;
+      for (let k = this.#starts[token]!; k < end; k++)
+        call(token, this.#columns[k]!, this.#values[k]!);
     }
   }
 }

@@ -5,37 +5,37 @@ import type { Counts, End, FromKernel, News, Parts } from "./protocol";
 /** A list that arrives in numbered pieces: late, twice, or with gaps. `items` has no gaps. */
 class Numbered<T> {
   readonly items: T[] = [];
-  private readonly early = new Map<number, T>();
+  readonly #early = new Map<number, T>();
 
   put(from: number, items: T[]): void {
     items.forEach((item, k) => {
-      if (from + k >= this.items.length) this.early.set(from + k, item);
+      if (from + k >= this.items.length) this.#early.set(from + k, item);
     });
-    while (this.early.has(this.items.length)) {
+    while (this.#early.has(this.items.length)) {
       const next = this.items.length;
-      this.items.push(this.early.get(next) as T);
-      this.early.delete(next);
+      this.items.push(this.#early.get(next) as T);
+      this.#early.delete(next);
     }
   }
 }
 
 /** What has arrived of the texts of one seed. */
 class Arrived {
-  private readonly baseline = new Numbered<string>();
-  private readonly steered = new Numbered<string>();
-  private readonly coefficients = new Numbered<Row>();
+  readonly #baseline = new Numbered<string>();
+  readonly #steered = new Numbered<string>();
+  readonly #coefficients = new Numbered<Row>();
 
   put({ baseline, steered, coefficients }: News[number]): void {
-    if (baseline) this.baseline.put(...baseline);
-    if (steered) this.steered.put(...steered);
-    if (coefficients) this.coefficients.put(...coefficients);
+    if (baseline) this.#baseline.put(...baseline);
+    if (steered) this.#steered.put(...steered);
+    if (coefficients) this.#coefficients.put(...coefficients);
   }
 
   get texts(): Parts {
     return {
-      baseline: this.baseline.items,
-      steered: this.steered.items,
-      coefficients: this.coefficients.items,
+      baseline: this.#baseline.items,
+      steered: this.#steered.items,
+      coefficients: this.#coefficients.items,
     };
   }
 
@@ -55,18 +55,18 @@ export class Run {
   accepted = false;
   seconds = 0;
   end: End | null = null;
-  private readonly samples: Arrived[];
+  readonly #samples: Arrived[];
 
   constructor(
     readonly rid: string,
     readonly document: PanelDocument,
   ) {
-    this.samples = document.settings.seeds.map(() => new Arrived());
+    this.#samples = document.settings.seeds.map(() => new Arrived());
   }
 
   receive(message: Extract<FromKernel, { op: "tokens" }>): void {
     message.parts.forEach((news, sample) => {
-      this.samples[sample]?.put(news);
+      this.#samples[sample]?.put(news);
     });
     this.accepted = true;
     this.seconds = Math.max(this.seconds, message.seconds);
@@ -75,11 +75,11 @@ export class Run {
 
   /** The texts of each seed, as far as they are here. */
   get texts(): Parts[] {
-    return this.samples.map((sample) => sample.texts);
+    return this.#samples.map((sample) => sample.texts);
   }
 
   get have(): Counts[] {
-    return this.samples.map((sample) => sample.have);
+    return this.#samples.map((sample) => sample.have);
   }
 
   /** How many new tokens of the steered texts are here. */

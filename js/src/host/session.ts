@@ -31,67 +31,66 @@ export class Session {
   midway = false;
   /** The largest size of each edit's coefficient so far: one scale, so that texts can be compared. */
   readonly scales: Record<string, number> = {};
-  private run: Run | null = null;
-  private before: Pair[] = [];
+  #run: Run | null = null;
+  #before: Pair[] = [];
   /** The baselines of the last documents, by their keys. */
-  private known = new Map<string, string[]>();
-  private gone = false;
-  private count = 0;
-  private lastSent = "";
-  private sentAt = 0;
-  private frame = 0;
-  private moving: ReturnType<typeof setTimeout> | undefined;
-  private silence: ReturnType<typeof setTimeout> | undefined;
-  private lost: ReturnType<typeof setTimeout> | undefined;
-  private readonly nonce = Math.random().toString(36).slice(2);
-  private readonly listeners = new Set<() => void>();
+  #known = new Map<string, string[]>();
+  #gone = false;
+  #count = 0;
+  #lastSent = "";
+  #sentAt = 0;
+  #frame = 0;
+  #moving: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  #lost: ReturnType<typeof setTimeout> | undefined;
+  readonly #nonce = Math.random().toString(36).slice(2);
+  readonly #listeners = new Set<() => void>();
+  readonly #model: PanelModel;
 
-  constructor(
-    private readonly model: PanelModel,
-    signal: AbortSignal,
-  ) {
-    const receive = (message: FromKernel) => this.receive(message);
-    const disconnected = () => this.disconnected();
+  constructor(model: PanelModel, signal: AbortSignal) {
+    this.#model = model;
+    const receive = (message: FromKernel) => this.#receive(message);
+    const disconnected = () => this.#disconnected();
     model.on("msg:custom", receive);
     // Of ipywidgets' own model: fires when a restart takes the kernel away.
     model.on("comm_live_update", disconnected);
-    watch(model, "_texts", signal, (texts) => this.settle(texts));
+    watch(model, "_texts", signal, (texts) => this.#settle(texts));
     signal.addEventListener("abort", () => {
       model.off("msg:custom", receive);
       model.off("comm_live_update", disconnected);
-      cancelAnimationFrame(this.frame);
-      for (const timer of [this.moving, this.silence, this.lost]) clearTimeout(timer);
-      this.listeners.clear();
+      cancelAnimationFrame(this.#frame);
+      for (const timer of [this.#moving, this.#silence, this.#lost]) clearTimeout(timer);
+      this.#listeners.clear();
     });
-    this.remember(model.get("_texts"));
+    this.#remember(model.get("_texts"));
     // A page that was reloaded while a text was running goes on with it.
-    this.send({ v: 1, op: "join" });
+    this.#send({ v: 1, op: "join" });
   }
 
   subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   get running(): boolean {
-    return this.run !== null && !this.run.complete;
+    return this.#run !== null && !this.#run.complete;
   }
 
   /** There is a text, or one is on its way. */
   get shown(): boolean {
-    return this.run !== null || this.model.get("_texts") !== null;
+    return this.#run !== null || this.#model.get("_texts") !== null;
   }
 
   get pairs(): Pair[] {
-    const last = this.model.get("_texts");
-    const { run } = this;
+    const last = this.#model.get("_texts");
+    const run = this.#run;
     // Ended before its first token: the last finished texts are the ones that count.
     if (!run || (run.complete && run.length === 0)) return settled(last);
     const { document, texts, complete } = run;
     return texts.map((parts, k) => {
       const seed = document.settings.seeds[k] ?? 0;
-      const known = this.known.get(baselineKey(document, seed)) ?? [];
-      const pair = overtaken(this.before[k], document, seed, parts, known, complete);
+      const known = this.#known.get(baselineKey(document, seed)) ?? [];
+      const pair = overtaken(this.#before[k], document, seed, parts, known, complete);
       const writing = !complete && !texts.slice(k + 1).some(({ steered }) => steered.length > 0);
       return { ...pair, writing, stopped: run.end?.stopped[k] ?? null };
     });
@@ -99,155 +98,167 @@ export class Session {
 
   /** Tokens of the steered texts a second. */
   get rate(): number {
-    const last = this.model.get("_texts");
+    const last = this.#model.get("_texts");
     const finished = last?.samples.reduce((sum, { steered }) => sum + steered.length, 0) ?? 0;
-    const [n, seconds] = this.run?.length
-      ? [this.run.length, this.run.seconds]
+    const [n, seconds] = this.#run?.length
+      ? [this.#run.length, this.#run.seconds]
       : [finished, last?.seconds ?? 0];
     return seconds > 0 ? n / seconds : 0;
   }
 
   /** Starts a text with the document as it is now; one that is running gives way. */
   start(): void {
-    clearTimeout(this.moving);
-    this.moving = undefined;
-    if (this.gone) {
-      this.notice = silenceOf(this.model, true);
-      this.changed();
+    clearTimeout(this.#moving);
+    this.#moving = undefined;
+    if (this.#gone) {
+      this.notice = silenceOf(this.#model, true);
+      this.#changed();
       return;
     }
-    const document = this.model.get("_document");
+    const document = this.#model.get("_document");
     if (isEmpty(document.prompt)) {
       this.failure = {
         kind: "EmptyPrompt",
         message: "The prompt is empty.",
         hint: "Write how the text should begin, then press Run.",
       };
-      this.changed();
+      this.#changed();
       return;
     }
-    this.lastSent = `${this.nonce}-${++this.count}`;
-    this.sentAt = performance.now();
-    this.begin(new Run(this.lastSent, document));
-    this.send({ v: 1, rid: this.lastSent, op: "run", document });
+    this.#lastSent = `${this.#nonce}-${++this.#count}`;
+    this.#sentAt = performance.now();
+    this.#begin(new Run(this.#lastSent, document));
+    this.#send({ v: 1, rid: this.#lastSent, op: "run", document });
   }
 
   /** Starts a text for a setting that may be on the move: the newest position always gets its turn. */
   move(): void {
-    clearTimeout(this.moving);
-    const begun = (this.run?.length ?? 0) > 0;
-    if (this.midway && begun && this.run && !this.run.complete) {
-      this.send({ v: 1, rid: this.run.rid, op: "change", document: this.model.get("_document") });
+    clearTimeout(this.#moving);
+    const begun = (this.#run?.length ?? 0) > 0;
+    if (this.midway && begun && this.#run && !this.#run.complete) {
+      this.#send({
+        v: 1,
+        rid: this.#run.rid,
+        op: "change",
+        document: this.#model.get("_document"),
+      });
       return;
     }
-    const due = this.running ? this.sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;
+    const due = this.running ? this.#sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;
     const wait = due - performance.now();
     if (wait <= 0) this.start();
-    else this.moving = setTimeout(() => this.start(), wait);
+    else this.#moving = setTimeout(() => this.start(), wait);
   }
 
   steerMidway(midway: boolean): void {
     this.midway = midway;
-    this.changed();
+    this.#changed();
   }
 
   stop(): void {
-    clearTimeout(this.moving);
-    this.moving = undefined;
-    if (!this.run || this.run.complete) return;
-    this.send({ v: 1, rid: this.run.rid, op: "stop" });
+    clearTimeout(this.#moving);
+    this.#moving = undefined;
+    if (!this.#run || this.#run.complete) return;
+    this.#send({ v: 1, rid: this.#run.rid, op: "stop" });
     // A kernel that has not begun cannot confirm: the page need not wait for it.
-    if (!this.run.accepted) this.endHere();
+    if (!this.#run.accepted) this.#endHere();
   }
 
-  private begin(run: Run): void {
-    this.before = this.pairs;
-    this.run = run;
+  #begin(run: Run): void {
+    this.#before = this.pairs;
+    this.#run = run;
     this.failure = null;
     this.notice = "";
-    clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.explain(), SILENCE_MS);
-    this.watchForLoss(PULL_MS);
-    this.changed();
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#explain(), SILENCE_MS);
+    this.#watchForLoss(PULL_MS);
+    this.#changed();
   }
 
-  private receive(message: FromKernel): void {
-    this.gone = false;
-    if (message.op === "start") this.adopt(message);
+  #receive(message: FromKernel): void {
+    this.#gone = false;
+    if (message.op === "start") this.#adopt(message);
     else if (message.op === "error") {
-      if (message.rid !== null && message.rid !== this.run?.rid) return;
+      if (message.rid !== null && message.rid !== this.#run?.rid) return;
       this.failure = message.error;
-      this.endHere();
-    } else if (message.op === "tokens" && message.rid === this.run?.rid) {
-      this.take(this.run, message);
+      this.#endHere();
+    } else if (message.op === "tokens" && message.rid === this.#run?.rid) {
+      this.#take(this.#run, message);
     }
   }
 
   /** The kernel has taken up a run: ours, or one that Python or another page started. */
-  private adopt({ rid, document }: Extract<FromKernel, { op: "start" }>): void {
-    const superseded = rid.startsWith(`${this.nonce}-`) && rid !== this.lastSent;
-    if (superseded) return;
-    if (rid !== this.run?.rid) this.begin(new Run(rid, document));
-    if (this.run) this.run.accepted = true;
+  #adopt({ rid, document, anew }: Extract<FromKernel, { op: "start" }>): void {
+    const own = rid.startsWith(`${this.#nonce}-`);
+    if (own && rid !== this.#lastSent) return; // superseded
+    // Changes of another page are not echoed: its sliders show in its runs.
+    if (!own && anew) {
+      const shown = this.#model.get("_document");
+      if (JSON.stringify(shown) !== JSON.stringify(document))
+        this.#model.set("_document", document);
+    }
+    if (rid !== this.#run?.rid) this.#begin(new Run(rid, document));
+    if (this.#run) this.#run.accepted = true;
   }
 
-  private take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
+  #take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
     run.receive(message);
     run.texts.forEach(({ baseline, coefficients }, k) => {
-      this.rescale(coefficients);
-      this.learn(baselineKey(run.document, run.document.settings.seeds[k] ?? 0), baseline);
+      this.#rescale(coefficients);
+      this.#learn(baselineKey(run.document, run.document.settings.seeds[k] ?? 0), baseline);
     });
     if (run.length > 0) {
-      clearTimeout(this.silence);
+      clearTimeout(this.#silence);
       this.notice = "";
     }
-    if (run.complete) this.ended(run.end?.error ?? null);
-    else this.watchForLoss(PULL_MS);
-    if (this.moving !== undefined) this.move();
-    this.changed();
+    if (run.complete) this.#ended(run.end?.error ?? null);
+    else this.#watchForLoss(PULL_MS);
+    if (this.#moving !== undefined) this.move();
+    this.#changed();
   }
 
-  private ended(error: Failure | null): void {
-    clearTimeout(this.silence);
-    clearTimeout(this.lost);
+  #ended(error: Failure | null): void {
+    clearTimeout(this.#silence);
+    clearTimeout(this.#lost);
     this.failure = error;
     this.notice = "";
   }
 
   /** Ends the run with what there is, without the kernel. */
-  private endHere(): void {
-    if (this.run) {
-      const counts = this.run.have;
-      this.run.end = { counts, stopped: counts.map(() => "cancelled"), error: null };
+  #endHere(): void {
+    if (this.#run) {
+      const counts = this.#run.have;
+      this.#run.end = { counts, stopped: counts.map(() => "cancelled"), error: null };
     }
-    this.ended(this.failure);
-    this.changed();
+    this.#ended(this.failure);
+    this.#changed();
   }
 
   /** Python has written the last finished texts: they are the truth, unless newer ones are coming. */
-  private settle(texts: Texts | null): void {
-    this.gone = false;
-    this.remember(texts);
-    if (texts?.rid === this.run?.rid || (!this.running && !this.failure)) this.run = null;
-    this.changed();
+  #settle(texts: Texts | null): void {
+    this.#gone = false;
+    this.#remember(texts);
+    if (texts?.rid === this.#run?.rid || (!this.running && !this.failure)) this.#run = null;
+    this.#changed();
   }
 
-  private remember(texts: Texts | null): void {
+  #remember(texts: Texts | null): void {
     if (!texts) return;
     texts.samples.forEach(({ baseline, coefficients }, k) => {
-      this.rescale(coefficients);
-      this.learn(baselineKey(texts.document, texts.document.settings.seeds[k] ?? 0), baseline);
+      this.#rescale(coefficients);
+      this.#learn(baselineKey(texts.document, texts.document.settings.seeds[k] ?? 0), baseline);
     });
   }
 
-  private learn(key: string, baseline: string[]): void {
-    if (baseline.length === 0 || baseline.length < (this.known.get(key)?.length ?? 0)) return;
-    this.known.delete(key);
-    this.known.set(key, baseline);
-    if (this.known.size > MOST_KNOWN) this.known.delete(this.known.keys().next().value as string);
+  #learn(key: string, baseline: string[]): void {
+    if (baseline.length === 0 || baseline.length < (this.#known.get(key)?.length ?? 0)) return;
+    this.#known.delete(key);
+    this.#known.set(key, baseline);
+    if (this.#known.size > MOST_KNOWN)
+      this.#known.delete(this.#known.keys().next().value as string);
   }
 
-  private rescale(rows: Row[]): void {
+  #rescale(rows: Row[]): void {
     for (const row of rows) {
       for (const [id, value] of Object.entries(row)) {
         this.scales[id] = Math.max(this.scales[id] ?? 0, Math.abs(value ?? 0));
@@ -255,39 +266,39 @@ export class Session {
     }
   }
 
-  private explain(): void {
-    if (!this.run || this.run.complete || this.run.length > 0) return;
-    this.notice = this.run.accepted
+  #explain(): void {
+    if (!this.#run || this.#run.complete || this.#run.length > 0) return;
+    this.notice = this.#run.accepted
       ? "Waiting for the model: it reads the prompt, or works for another panel or a cell."
-      : silenceOf(this.model, this.gone);
-    this.silence = setTimeout(() => this.explain(), SILENCE_MS);
-    this.changed();
+      : silenceOf(this.#model, this.#gone);
+    this.#silence = setTimeout(() => this.#explain(), SILENCE_MS);
+    this.#changed();
   }
 
-  private disconnected(): void {
-    this.gone = true;
+  #disconnected(): void {
+    this.#gone = true;
     if (!this.running) return;
-    this.endHere();
-    this.notice = silenceOf(this.model, true);
+    this.#endHere();
+    this.notice = silenceOf(this.#model, true);
   }
 
-  private watchForLoss(wait: number): void {
-    clearTimeout(this.lost);
-    this.lost = setTimeout(() => {
-      if (!this.run || this.run.complete) return;
-      this.send({ v: 1, rid: this.run.rid, op: "pull", have: this.run.have });
-      this.watchForLoss(Math.min(2 * wait, PULL_LIMIT_MS));
+  #watchForLoss(wait: number): void {
+    clearTimeout(this.#lost);
+    this.#lost = setTimeout(() => {
+      if (!this.#run || this.#run.complete) return;
+      this.#send({ v: 1, rid: this.#run.rid, op: "pull", have: this.#run.have });
+      this.#watchForLoss(Math.min(2 * wait, PULL_LIMIT_MS));
     }, wait);
   }
 
-  private send(message: ToKernel): void {
-    if (!this.gone) this.model.send(message);
+  #send(message: ToKernel): void {
+    if (!this.#gone) this.#model.send(message);
   }
 
-  private changed(): void {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      for (const listener of this.listeners) listener();
+  #changed(): void {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      for (const listener of this.#listeners) listener();
     });
   }
 }

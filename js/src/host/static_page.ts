@@ -38,7 +38,8 @@ function restore(traits: Record<string, unknown>, path: (string | number)[], dat
   owner[last] = new DataView(bytes.buffer);
 }
 
-async function draw({ state, buffers = [] }: Saved, el: HTMLElement): Promise<void> {
+async function draw(saved: Record<string, Saved>, id: string, el: HTMLElement): Promise<void> {
+  const { state, buffers = [] } = saved[id]!;
   const { _esm, _css, ...traits } = structuredClone(state);
   for (const { path, data } of buffers) restore(traits, path, data);
   document.head.append(Object.assign(document.createElement("style"), { textContent: _css }));
@@ -47,8 +48,12 @@ async function draw({ state, buffers = [] }: Saved, el: HTMLElement): Promise<vo
   URL.revokeObjectURL(url);
   const { signal } = new AbortController();
   const model = silentModel(traits);
+  // Widgets within others are drawn where those want them.
+  const getWidget = async (ref: string) => ({
+    render: (place: { el: HTMLElement }) => draw(saved, ref.replace("anywidget:", ""), place.el),
+  });
   initialize({ model, signal });
-  render({ model, signal, el });
+  render({ model, signal, el, host: { getWidget } });
 }
 
 function json(script: Element) {
@@ -70,7 +75,7 @@ function start(): void {
     for (const view of document.querySelectorAll(`script[type="${MIME}-view+json"]`)) {
       if (json(view).model_id === id) view.remove();
     }
-    draw(saved[id], place);
+    draw(saved, id, place);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { AnyModel, AnyWidget } from "@anywidget/types";
+import type { AnyModel, AnyWidget, Host } from "@anywidget/types";
 import { type ComponentType, render } from "preact";
 import { useLayoutEffect, useReducer } from "preact/hooks";
 import { Mismatch } from "../parts/notices";
@@ -12,6 +12,8 @@ export interface ViewProps<State extends object, Shared> {
   shared: Shared;
   /** Aborts when the view goes. */
   signal: AbortSignal;
+  /** Draws other widgets; hosts with anywidget before 0.11 have none. */
+  host: Host | undefined;
 }
 
 /** A module as anywidget wants it: `share` makes, once a model, what its views have in common. */
@@ -25,9 +27,9 @@ export function widget<State extends { _protocol: number }, Shared>(
       initialize: withSignal(({ model, signal }) => {
         shared = share(model, signal);
       }),
-      render: withSignal(({ model, el, signal }) => {
+      render: withSignal(({ model, el, signal, host }) => {
         const matches = model.get("_protocol") === PROTOCOL;
-        render(matches ? <View {...{ model, shared, signal }} /> : <Mismatch />, el);
+        render(matches ? <View {...{ model, shared, signal, host }} /> : <Mismatch />, el);
         signal.addEventListener("abort", () => render(null, el));
       }),
     };

@@ -24,8 +24,8 @@ export function pointedAt(root: HTMLElement, element: Element, index: number): P
   return {
     index,
     left: box.left - frame.left,
-    top: box.top - frame.top,
-    bottom: box.bottom - frame.top,
+    top: box.top - frame.top + root.scrollTop,
+    bottom: box.bottom - frame.top + root.scrollTop,
     room: frame.width,
   };
 }

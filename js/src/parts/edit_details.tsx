@@ -1,5 +1,6 @@
 import { keyOf, type Relation } from "../host/document";
 import { N_HUES } from "../host/theme";
+import { Choice } from "./choice";
 import { DraftInput } from "./draft_input";
 import type { EditRowProps } from "./edit_row";
 import { OWN_KEYS } from "./focus";
@@ -20,6 +21,8 @@ import {
 
 const HUE_NAMES = ["orange", "blue", "green", "purple", "teal", "pink"];
 const ALWAYS = "always";
+const ELSEWHERE = ["", "as set in Python"] as const;
+const RELATIONS: Relation[] = [">", ">=", "<", "<="];
 
 /** Where an edit acts, when, and in which colour; what its operator needs besides a strength. */
 export function EditDetails(props: EditRowProps) {
@@ -42,19 +45,13 @@ export function EditDetails(props: EditRowProps) {
       {isPaired(edit) && (
         <label>
           {edit.operator === "rotate" ? "towards" : "to"}
-          <select
-            {...OWN_KEYS}
+          <Choice
             value={edit.other && keyOf(edit.other)}
-            onChange={(event) =>
-              onEdit({ other: partners(row, rows)[event.currentTarget.selectedIndex]! })
+            options={partners(row, rows).map((other) => [keyOf(other), labelOf(other)])}
+            onChoose={(key) =>
+              onEdit({ other: partners(row, rows).find((other) => keyOf(other) === key)! })
             }
-          >
-            {partners(row, rows).map((other) => (
-              <option key={keyOf(other)} value={keyOf(other)}>
-                {labelOf(other)}
-              </option>
-            ))}
-          </select>
+          />
         </label>
       )}
       <WhereField {...props} />
@@ -89,20 +86,17 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
     <>
       <label>
         where
-        <select
-          {...OWN_KEYS}
+        <Choice
           aria-label={`${label} where`}
           value={scope}
-          onChange={(event) => change(event.currentTarget.value as Scope, n)}
-        >
-          {scopes.map((one) => (
-            <option key={one} value={one}>
-              {SCOPES[one]}
-              {COUNTED.includes(one) ? " …" : ""}
-            </option>
-          ))}
-          {!found && <option value="">as set in Python</option>}
-        </select>
+          options={[
+            ...scopes.map(
+              (one) => [one, SCOPES[one] + (COUNTED.includes(one) ? " …" : "")] as const,
+            ),
+            ...(found ? [] : [ELSEWHERE]),
+          ]}
+          onChoose={(one) => one && change(one, n)}
+        />
       </label>
       {found && COUNTED.includes(found.scope) && (
         <DraftInput
@@ -162,36 +156,27 @@ function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
     <>
       <label>
         when
-        <select
-          {...OWN_KEYS}
+        <Choice
           aria-label={`${label} when`}
           value={comparison ? keyOf(comparison.target) : when ? "" : ALWAYS}
-          onChange={(event) => choose(event.currentTarget.value)}
-        >
-          <option>{ALWAYS}</option>
-          {[...read].map(([key, other]) => (
-            <option key={key} value={key}>
-              {labelOf(other)}
-            </option>
-          ))}
-          {when && !found && <option value="">as set in Python</option>}
-        </select>
+          options={[
+            [ALWAYS, ALWAYS],
+            ...[...read].map(([key, other]) => [key, labelOf(other)] as const),
+            ...(when && !found ? [ELSEWHERE] : []),
+          ]}
+          onChoose={choose}
+        />
       </label>
       {comparison && (
         <>
-          <select
-            {...OWN_KEYS}
+          <Choice
             aria-label={`${label} relation`}
             value={comparison.relation}
-            onChange={(event) => {
-              const relation = event.currentTarget.value as Relation;
-              onEdit({ when: conditionOf({ ...comparison, relation }, span) });
-            }}
-          >
-            {[">", ">=", "<", "<="].map((relation) => (
-              <option key={relation}>{relation}</option>
-            ))}
-          </select>
+            options={RELATIONS.map((relation) => [relation, relation])}
+            onChoose={(relation) =>
+              onEdit({ when: conditionOf({ ...comparison, relation }, span) })
+            }
+          />
           <NumberField
             name={`${label} threshold`}
             title="Its coefficient, in its own units"
@@ -201,20 +186,12 @@ function WhenField({ row, rows, label, labelOf, onEdit }: EditRowProps) {
               onEdit({ when: conditionOf({ ...comparison, threshold }, span) })
             }
           />
-          <select
-            {...OWN_KEYS}
+          <Choice
             aria-label={`${label} asked`}
             value={span}
-            onChange={(event) =>
-              onEdit({ when: conditionOf(comparison, event.currentTarget.value as Span) })
-            }
-          >
-            {Object.entries(SPANS).map(([id, words]) => (
-              <option key={id} value={id}>
-                {words}
-              </option>
-            ))}
-          </select>
+            options={Object.entries(SPANS) as [Span, string][]}
+            onChoose={(chosen) => onEdit({ when: conditionOf(comparison, chosen) })}
+          />
         </>
       )}
     </>

@@ -1,5 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Edit, EditRow as Row, Target, TargetRef, Unit } from "../host/document";
+import { Button } from "./button";
+import { Choice } from "./choice";
 import { EditDetails } from "./edit_details";
 import { OWN_KEYS } from "./focus";
 import { NumberField } from "./number_field";
@@ -63,21 +65,19 @@ export function EditRow(props: EditRowProps) {
           <span class={unsure ? "sk-unsure" : ""}>{label}</span>
           <small>{detail}</small>
         </span>
-        <select
-          {...OWN_KEYS}
+        <Choice
           class="sk-operator"
           aria-label={`${label} operator`}
           title={OPERATORS[operator]?.title ?? "An operator of your own"}
           value={operator}
-          onChange={(event) => onReplace(withOperator(row, event.currentTarget.value, rows))}
-        >
-          {Object.entries(OPERATORS).map(([id, { name }]) => (
-            <option key={id} value={id} disabled={!possible(id, row, rows)}>
-              {name}
-            </option>
-          ))}
-          {OPERATORS[operator] ? null : <option value={operator}>{operator}</option>}
-        </select>
+          options={[
+            ...Object.entries(OPERATORS).map(
+              ([id, { name }]) => [id, name, !possible(id, row, rows)] as const,
+            ),
+            ...(OPERATORS[operator] ? [] : [[operator, operator] as const]),
+          ]}
+          onChoose={(chosen) => onReplace(withOperator(row, chosen, rows))}
+        />
         {hasStrength(edit) ? (
           <>
             <Slider
@@ -103,28 +103,18 @@ export function EditRow(props: EditRowProps) {
           </span>
         )}
         {hasUnit(edit) ? (
-          <select
-            {...OWN_KEYS}
+          <Choice
             class="sk-unit"
             aria-label={`${label} unit`}
             title={UNITS[unit].title}
             value={unit}
-            onChange={(event) =>
-              onReplace(withUnit(edit, event.currentTarget.value as Unit, target))
-            }
-          >
-            {(Object.keys(target.units) as Unit[]).map((id) => (
-              <option key={id} value={id}>
-                {UNITS[id].name}
-              </option>
-            ))}
-          </select>
+            options={(Object.keys(target.units) as Unit[]).map((id) => [id, UNITS[id].name])}
+            onChoose={(chosen) => onReplace(withUnit(edit, chosen, target))}
+          />
         ) : (
           <span class="sk-unit sk-dim">{operator === "rotate" ? "degrees" : ""}</span>
         )}
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-quiet"
           aria-expanded={open}
           aria-label={`${label}: ${open ? "less" : "more"}`}
@@ -132,17 +122,10 @@ export function EditRow(props: EditRowProps) {
           onClick={() => setOpen(!open)}
         >
           {open ? "less" : "more"}
-        </button>
-        <button
-          {...OWN_KEYS}
-          type="button"
-          class="sk-quiet"
-          aria-label={`Remove ${label}`}
-          title="Remove"
-          onClick={onRemove}
-        >
+        </Button>
+        <Button class="sk-quiet" aria-label={`Remove ${label}`} title="Remove" onClick={onRemove}>
           ×
-        </button>
+        </Button>
       </div>
       {open && <EditDetails {...props} />}
     </div>

@@ -1,5 +1,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { download } from "../host/download";
 import type { Panel } from "../host/panel";
+import { Button } from "./button";
 import { OWN_KEYS } from "./focus";
 
 /** Takes the panel out as Python or as a recipe, and a recipe in. */
@@ -18,7 +20,7 @@ export function Exchange({ panel }: { panel: Panel }) {
     }
     if (asked.recipe && recipe.answered) {
       setAsked({ ...asked, recipe: false });
-      download("recipe.json", recipe.answered.result);
+      download("recipe.json", recipe.answered.result, "application/json");
     }
   });
 
@@ -36,30 +38,21 @@ export function Exchange({ panel }: { panel: Panel }) {
   const copied = script.answered && !asked.script && shown === null;
   return (
     <>
-      <button
-        {...OWN_KEYS}
-        type="button"
-        title="A script that writes the steered text"
-        onClick={() => ask("script")}
-      >
+      <Button title="A script that writes the steered text" onClick={() => ask("script")}>
         {copied ? "Copied" : "Copy as Python"}
-      </button>
-      <button
-        {...OWN_KEYS}
-        type="button"
+      </Button>
+      <Button
         title="A file with all that is needed to write this text again"
         onClick={() => ask("recipe")}
       >
         Save recipe
-      </button>
-      <button
-        {...OWN_KEYS}
-        type="button"
+      </Button>
+      <Button
         title="Take over the prompt, edits and settings of a recipe"
         onClick={() => file.current!.click()}
       >
         Load recipe
-      </button>
+      </Button>
       <input
         {...OWN_KEYS}
         ref={file}
@@ -82,10 +75,4 @@ export function Exchange({ panel }: { panel: Panel }) {
       )}
     </>
   );
-}
-
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
 }

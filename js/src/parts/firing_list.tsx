@@ -1,5 +1,5 @@
 import type { Features, Firing, Source } from "../host/reading";
-import { OWN_KEYS } from "./focus";
+import { Button } from "./button";
 
 interface Props {
   /** What it is a list of, for those who cannot see where it stands. */
@@ -25,9 +25,9 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
       <colgroup>
         <col style={{ width: "28px" }} />
         <col />
-        {several && <col style={{ width: "120px" }} />}
-        <col style={{ width: "20%" }} />
-        <col style={{ width: "64px" }} />
+        {several && <col style={{ width: "18%" }} />}
+        <col style={{ width: "18%" }} />
+        <col style={{ width: "82px" }} />
         {span && <col style={{ width: "96px" }} />}
       </colgroup>
       <thead>
@@ -41,7 +41,7 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
             scope="col"
             title={`What they are ranked by${shares ? ": the activation as a share of the feature's maximum" : ""}`}
           >
-            {shares ? "Share of its maximum" : "Size"}
+            {shares ? "Share" : "Size"}
           </th>
           <th scope="col" class="sk-figure" title="Over a span the mean, special tokens left out">
             {span ? "Mean" : "Activation"}
@@ -63,9 +63,7 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
           return (
             <tr key={`${source} ${feature}`} class={hue === undefined ? "" : `sk-hue-${hue}`}>
               <td>
-                <button
-                  {...OWN_KEYS}
-                  type="button"
+                <Button
                   class={`sk-dot${hue === undefined ? " sk-hollow" : ""}`}
                   aria-pressed={hue !== undefined}
                   aria-disabled={refused}
@@ -79,7 +77,7 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
                   {name} <small>{feature.toLocaleString("en")}</small>
                 </div>
               </td>
-              {several && <td class="sk-dim">{of.site}</td>}
+              {several && <td class="sk-dim sk-label">{of.site}</td>}
               <td class="sk-bar-cell">
                 <span style={{ width: `${(100 * size) / most}%` }} />
               </td>

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { OWN_KEYS } from "./focus";
+import { Button } from "./button";
 
 interface Props {
   name: string;
@@ -37,16 +37,9 @@ export function Menu({ name, title, children }: Props) {
         if (event.key === "Escape" && open) close();
       }}
     >
-      <button
-        {...OWN_KEYS}
-        ref={button}
-        type="button"
-        title={title}
-        aria-expanded={open}
-        onClick={() => setOpen(!open)}
-      >
+      <Button ref={button} title={title} aria-expanded={open} onClick={() => setOpen(!open)}>
         {name}
-      </button>
+      </Button>
       {open && <div class="sk-menu-items">{children(close)}</div>}
     </div>
   );

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Preset } from "../host/panel_state";
+import { Button } from "./button";
 import { OWN_KEYS } from "./focus";
 import { Menu } from "./menu";
 
@@ -25,9 +26,7 @@ export function Presets({ presets, onTake, onKeep, onDrop }: Props) {
         <>
           {presets.map((preset) => (
             <div class="sk-preset" key={preset.name}>
-              <button
-                {...OWN_KEYS}
-                type="button"
+              <Button
                 class="sk-quiet"
                 onClick={() => {
                   onTake(preset);
@@ -35,16 +34,14 @@ export function Presets({ presets, onTake, onKeep, onDrop }: Props) {
                 }}
               >
                 {preset.name}
-              </button>
-              <button
-                {...OWN_KEYS}
-                type="button"
+              </Button>
+              <Button
                 class="sk-quiet"
                 aria-label={`Forget ${preset.name}`}
                 onClick={() => onDrop(preset.name)}
               >
                 ×
-              </button>
+              </Button>
             </div>
           ))}
           <div class="sk-preset">
@@ -57,9 +54,7 @@ export function Presets({ presets, onTake, onKeep, onDrop }: Props) {
               onInput={(event) => setName(event.currentTarget.value)}
               onKeyDown={(event) => event.key === "Enter" && keep(close)}
             />
-            <button {...OWN_KEYS} type="button" onClick={() => keep(close)}>
-              Keep
-            </button>
+            <Button onClick={() => keep(close)}>Keep</Button>
           </div>
         </>
       )}

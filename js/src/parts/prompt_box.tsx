@@ -1,4 +1,6 @@
 import type { Prompt, Turn } from "../host/document";
+import { Button } from "./button";
+import { Choice } from "./choice";
 import { OWN_KEYS } from "./focus";
 
 interface Props {
@@ -53,9 +55,9 @@ export function PromptBox({ prompt, chat, onChange, onRun }: Props) {
       <div class="sk-prompt-head">
         <span class="sk-heading">{messages ? "Chat" : "Prompt"}</span>
         {(chat || messages) && (
-          <button {...OWN_KEYS} type="button" class="sk-quiet" onClick={swap}>
+          <Button class="sk-quiet" onClick={swap}>
             {messages ? "Use raw text" : "Use chat turns"}
-          </button>
+          </Button>
         )}
       </div>
       {messages ? (
@@ -63,18 +65,12 @@ export function PromptBox({ prompt, chat, onChange, onRun }: Props) {
           {messages.map(({ role, content }, index) => (
             // Turns have no name but their place.
             <div class="sk-turn" key={index}>
-              <select
-                {...OWN_KEYS}
+              <Choice
                 aria-label={`Role of turn ${index + 1}`}
                 value={role}
-                onChange={(event) =>
-                  set(messages.with(index, { role: event.currentTarget.value, content }))
-                }
-              >
-                {[...new Set([...ROLES, role])].map((one) => (
-                  <option key={one}>{one}</option>
-                ))}
-              </select>
+                options={[...new Set([...ROLES, role])].map((one) => [one, one])}
+                onChoose={(one) => set(messages.with(index, { role: one, content }))}
+              />
               <Box
                 name={`Turn ${index + 1}, ${role}`}
                 text={content}
@@ -82,21 +78,17 @@ export function PromptBox({ prompt, chat, onChange, onRun }: Props) {
                 onInput={(text) => set(messages.with(index, { role, content: text }))}
                 onRun={onRun}
               />
-              <button
-                {...OWN_KEYS}
-                type="button"
+              <Button
                 class="sk-quiet"
                 aria-label={`Remove turn ${index + 1}`}
                 disabled={messages.length === 1}
                 onClick={() => set(messages.toSpliced(index, 1))}
               >
                 ×
-              </button>
+              </Button>
             </div>
           ))}
-          <button
-            {...OWN_KEYS}
-            type="button"
+          <Button
             class="sk-quiet"
             onClick={() => {
               const role = messages.at(-1)?.role === "user" ? "assistant" : "user";
@@ -104,7 +96,7 @@ export function PromptBox({ prompt, chat, onChange, onRun }: Props) {
             }}
           >
             Add a turn
-          </button>
+          </Button>
         </>
       ) : (
         <Box

@@ -30,13 +30,10 @@ export function Prose(props: Props) {
 
   useLayoutEffect(() => {
     const own = new AbortController();
-    const { onPick } = heard.current;
-    strip.current = tokenStrip(
-      body.current!,
-      own.signal,
-      (index, element) => heard.current.onPoint(index, element),
-      onPick && ((index) => heard.current.onPick?.(index)),
-    );
+    strip.current = tokenStrip(body.current!, own.signal, {
+      pointed: (index, element) => heard.current.onPoint(index, element),
+      chosen: (first, last) => first === last && heard.current.onPick?.(first),
+    });
     return () => own.abort();
   }, []);
 

@@ -1,5 +1,5 @@
-import { OWN_KEYS } from "./focus";
 import { visible } from "./token_card";
+import { type Heard, parted, TokenList } from "./token_list";
 
 /** One feature's activations, as shares of the largest: -1 to 1 a token. */
 export type Lane = Float32Array;
@@ -15,13 +15,8 @@ export interface ReadingStrip {
   mark(span: readonly number[]): void;
 }
 
-interface Listener {
-  /** The token that the pointer or the keyboard is on. */
-  pointed(index: number | null, element: HTMLElement | null): void;
-  /** The tokens that were chosen, by a click, by selecting text, or by keys. */
-  chosen(first: number, last: number): void;
-}
-
+const RIGHT_TO_LEFT =
+  /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 /** Shades of a tint: few, so that thousands of tokens share their styles. */
 const SHADES = 24;
 const LANES = ["a", "b", "c"];
@@ -29,39 +24,33 @@ const LANES = ["a", "b", "c"];
 const SHORTEST = 80;
 const LONGEST = 400;
 
-/**
- * A text of thousands of tokens, in plain nodes. Arrow keys walk along it, with Shift they extend
- * what is selected, and Enter selects.
- */
+/** A text of thousands of tokens, in plain nodes. */
 export function readingStrip(
   root: HTMLElement,
   tokens: string[],
   special: Uint8Array,
   signal: AbortSignal,
-  { pointed, chosen }: Listener,
+  heard: Heard,
 ): ReadingStrip {
-  const places = new Map<Element, number>();
-  const words: HTMLElement[] = [];
-  const items = tokens.map((text, index) => {
-    const item = document.createElement("span");
-    item.role = "listitem";
-    item.tabIndex = index ? -1 : 0;
-    for (const [name, value] of Object.entries(OWN_KEYS)) item.setAttribute(name, value);
-    const [, before = "", body = "", after = ""] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text)!;
-    const word = document.createElement("span");
+  const list = new TokenList(root, heard, signal);
+  const made = tokens.map((text, index) => {
+    const { element, word } = list.add();
+    const [before, body, after] = parted(text);
     word.textContent = body;
     if (special[index]) word.className = "sk-mark";
-    if (body) item.append(before, word, after);
+    if (body) element.append(before, word, after);
     else {
       // What has no ink of its own could neither be seen nor pointed at.
       word.dataset.mark = text === "" ? "▯" : visible(text);
-      item.append(word, text);
+      element.append(word, text);
     }
-    places.set(item, index);
-    words.push(word);
-    return item;
+    return { element, word };
   });
+  const items = made.map(({ element }) => element);
+  const words = made.map(({ word }) => word);
   root.role = "list";
+  root.ariaLabel = "Tokens";
+  root.dir = directionOf(tokens.filter((_, index) => !special[index]));
   const passages = cut(tokens).map(([first, end]) => {
     const element = document.createElement("div");
     element.role = "none";
@@ -71,66 +60,8 @@ export function readingStrip(
   root.append(...passages.map(({ element }) => element));
   const painted: string[] = [];
   let lanes: Lane[] = [];
-  let current = 0;
-  let anchor: number | null = null;
   let marked: readonly number[] = [];
 
-  const at = (node: EventTarget | Node | null) => {
-    const element = node instanceof Element ? node : (node as Node | null)?.parentElement;
-    const item = element?.closest("[role=listitem]");
-    return item ? places.get(item) : undefined;
-  };
-  const walkTo = (index: number) => {
-    const item = items[index];
-    if (!item) return;
-    items[current]!.tabIndex = -1;
-    current = index;
-    item.tabIndex = 0;
-    item.focus();
-  };
-  const choose = (one: number, other: number) => chosen(Math.min(one, other), Math.max(one, other));
-  const onPointed = (event: Event) => {
-    const index = at(event.target);
-    if (event.type === "focusin" && index !== undefined && index !== current) {
-      items[current]!.tabIndex = -1;
-      current = index;
-      items[index]!.tabIndex = 0;
-    }
-    pointed(index ?? null, index === undefined ? null : items[index]!);
-  };
-  const onGone = () => pointed(null, null);
-  const onPointerUp = (event: PointerEvent) => {
-    const selection = document.getSelection();
-    const range = selection?.isCollapsed === false ? selection.getRangeAt(0) : null;
-    if (range && root.contains(range.startContainer) && root.contains(range.endContainer)) {
-      const [first, last] = [at(range.startContainer), at(range.endContainer)];
-      if (first !== undefined && last !== undefined) return choose(first, last);
-    }
-    const index = at(event.target);
-    if (index === undefined) return;
-    if (!event.shiftKey || anchor === null) anchor = index;
-    choose(anchor, index);
-  };
-  const onKeyDown = (event: KeyboardEvent) => {
-    const to = {
-      ArrowRight: current + 1,
-      ArrowLeft: current - 1,
-      Home: 0,
-      End: items.length - 1,
-    }[event.key];
-    if (event.key === "Escape") onGone();
-    else if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      anchor = current;
-      choose(current, current);
-    } else if (to !== undefined) {
-      event.preventDefault();
-      if (!event.shiftKey) anchor = null;
-      else anchor ??= current;
-      walkTo(to);
-      if (anchor !== null) choose(anchor, current);
-    }
-  };
   const look = (index: number) => {
     let style = "";
     if (special[index]) return style;
@@ -147,9 +78,12 @@ export function readingStrip(
   const paintSeen = () => {
     const frame = (root.closest(".sk-strips") ?? root).getBoundingClientRect();
     const margin = frame.height / 2;
-    for (const { element, first, end } of passages) {
+    // All are measured before one is written: to measure after that would lay the text out again.
+    const seen = passages.filter(({ element }) => {
       const { top, bottom } = element.getBoundingClientRect();
-      if (bottom < frame.top - margin || top > frame.bottom + margin) continue;
+      return bottom >= frame.top - margin && top <= frame.bottom + margin;
+    });
+    for (const { first, end } of seen) {
       for (let index = first; index < end; index++) {
         const style = look(index);
         if (style === (painted[index] ?? "")) continue;
@@ -158,17 +92,10 @@ export function readingStrip(
       }
     }
   };
-  const on = { signal };
-  root.closest(".sk-strips")?.addEventListener("scroll", paintSeen, on);
+  root.closest(".sk-strips")?.addEventListener("scroll", paintSeen, { signal });
   const resized = new ResizeObserver(paintSeen);
   resized.observe(root);
   signal.addEventListener("abort", () => resized.disconnect());
-  root.addEventListener("pointerover", onPointed, on);
-  root.addEventListener("pointerleave", onGone, on);
-  root.addEventListener("focusin", onPointed, on);
-  root.addEventListener("focusout", onGone, on);
-  root.addEventListener("pointerup", onPointerUp, on);
-  root.addEventListener("keydown", onKeyDown, on);
 
   return {
     paint(given) {
@@ -200,6 +127,12 @@ export function readingStrip(
       marked = [...span];
     },
   };
+}
+
+/** The direction of the first letter, special tokens left out: they are Latin in every language. */
+function directionOf(tokens: string[]): "ltr" | "rtl" {
+  const letter = /\p{L}/u.exec(tokens.join(""))?.[0] ?? "";
+  return RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
 }
 
 /**

@@ -4,9 +4,10 @@ import { numbers, type Packed } from "../host/arrays";
 import { scaleOf } from "../host/reading";
 import { followTheme } from "../host/theme";
 import { once, useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { Card, usePointed } from "../parts/card";
+import { Choice } from "../parts/choice";
 import { figure } from "../parts/firing_list";
-import { OWN_KEYS } from "../parts/focus";
 import { type ReadingStrip, readingStrip } from "../parts/reading_strip";
 import { visible } from "../parts/token_card";
 import "./compare_view.css";
@@ -84,28 +85,23 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
       <div class="sk-bar">
         <label class="sk-field">
           Coloured by
-          <select
-            {...OWN_KEYS}
+          <Choice
             value={lane}
-            onChange={(event) => setLane(event.currentTarget.value)}
-          >
-            {[...lanes.keys()].map((name) => (
-              <option key={name} value={name}>
-                {name === "KL" ? "KL (steered ‖ baseline)" : name}
-              </option>
-            ))}
-          </select>
+            options={[...lanes.keys()].map((name) => [
+              name,
+              name === "KL" ? "KL (steered ‖ baseline)" : name,
+            ])}
+            onChoose={setLane}
+          />
         </label>
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-toggle"
           aria-pressed={glossed}
           title="Write the baseline's token beneath each that differs"
           onClick={() => setGlossed(!glossed)}
         >
           Baseline beneath
-        </button>
+        </Button>
       </div>
       <div class="sk-sides">
         <Side
@@ -188,7 +184,7 @@ function Side(props: SideProps) {
   return (
     <section aria-label={name}>
       <h2>{name}</h2>
-      <div class="sk-strips">
+      <div class="sk-strips" dir="auto">
         <span class="sk-lead">{prompt}</span>
         <div class="sk-reading sk-hue-0" ref={body} />
       </div>

@@ -5,6 +5,7 @@ import { Question } from "../host/question";
 import { Features, type PackedFeatures } from "../host/reading";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { figure, unsure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
@@ -56,16 +57,14 @@ function ContrastView({ model, shared: asked, signal }: ViewProps<State, Asked>)
         />
       </div>
       <div class="sk-bar" aria-busy={asked.pending}>
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-go"
           aria-disabled={!ready}
           title={ready ? "" : "Give at least one text on either side"}
           onClick={() => ready && asked.ask(sides)}
         >
           Contrast
-        </button>
+        </Button>
         <span role="status" class="sk-dim">
           {asked.notice || (asked.pending ? "Reading the texts …" : "")}
         </span>
@@ -102,6 +101,7 @@ function Texts({ name, texts, onWrite }: TextsProps) {
         {...OWN_KEYS}
         ref={field}
         rows={4}
+        dir="auto"
         spellcheck={false}
         onInput={() => onWrite(typed())}
       />
@@ -145,13 +145,13 @@ function Marks({ found, selected, onSelect }: MarksProps) {
               scope="col"
               title="Mean of the largest activations in texts that have it, less those that lack it"
             >
-              Difference
+              Gap
             </th>
-            <th scope="col" title="Share of the texts in which it is active">
-              In those that have it
+            <th scope="col" title="Share of the texts that have it in which the feature is active">
+              Have it
             </th>
-            <th scope="col" title="Share of the texts in which it is active">
-              In those that lack it
+            <th scope="col" title="Share of the texts that lack it in which the feature is active">
+              Lack it
             </th>
           </tr>
         </thead>
@@ -173,7 +173,11 @@ function Marks({ found, selected, onSelect }: MarksProps) {
                   }
                 />
               </td>
-              <td title={features.evidence(row)} class={unsure(features, row) ? "sk-dim" : ""}>
+              <td
+                dir="auto"
+                title={`${features.name(row)}\n${features.evidence(row)}`}
+                class={unsure(features, row) ? "sk-dim" : ""}
+              >
                 {features.name(row)} <small>{index.toLocaleString("en")}</small>
               </td>
               <td>{auroc[row]!.toFixed(2)}</td>

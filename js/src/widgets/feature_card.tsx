@@ -3,6 +3,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { figure } from "../parts/firing_list";
 import { OWN_KEYS } from "../parts/focus";
 import { Histogram } from "../parts/histogram";
@@ -94,7 +95,7 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
         )}
       </dl>
       <div class="sk-sides">
-        <div>
+        <div class="sk-known">
           {card.tokens && "promoted" in card.tokens && (
             <>
               <Effects name="Promotes" effects={card.tokens.promoted} />
@@ -107,15 +108,13 @@ function FeatureCard({ model, shared, signal }: ViewProps<State, Shared>) {
             <ul>
               {card.nearest.map(([index, name]) => (
                 <li key={index}>
-                  <button
-                    {...OWN_KEYS}
-                    type="button"
+                  <Button
                     class="sk-plain sk-label"
                     title={`Show ${name}`}
                     onClick={() => show.ask({ feature: index })}
                   >
                     {name}
-                  </button>
+                  </Button>
                 </li>
               ))}
             </ul>
@@ -156,7 +155,7 @@ function Fact({ name, value, title }: { name: string; value: string; title?: str
 function Effects({ name, effects }: { name: string; effects: Effect[] }) {
   const most = Math.max(...effects.map(([, effect]) => Math.abs(effect)), 0) || 1;
   return (
-    <section aria-label={`${name} these tokens`}>
+    <section class="sk-tokens" aria-label={`${name} these tokens`}>
       <h3 title="Its direct effect on the logits, past all later layers">{name}</h3>
       <ul class="sk-effects">
         {effects.map(([token, effect]) => (
@@ -183,7 +182,7 @@ function Fires({ measured }: { measured: Measured }) {
         {passages.map(([value, before, token, after], k) => (
           <li key={k}>
             <span class="sk-dim">{figure(value)}</span>
-            <span>
+            <span dir="auto">
               {before.trimStart()}
               <mark title={`activation ${figure(value)}`}>{token}</mark>
               {after}
@@ -210,23 +209,20 @@ function Measuring({ corpora, measure }: MeasuringProps) {
       <textarea
         {...OWN_KEYS}
         rows={2}
+        dir="auto"
         aria-label="Texts to measure over"
         placeholder="Texts to measure over, a line each"
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
       />
-      <button
-        {...OWN_KEYS}
-        type="button"
+      <Button
         aria-disabled={texts.length === 0}
         onClick={() => texts.length > 0 && measure.ask({ texts })}
       >
         Measure
-      </button>
+      </Button>
       {corpora.includes("stories") && (
-        <button {...OWN_KEYS} type="button" onClick={() => measure.ask({ texts: null })}>
-          Measure over stories
-        </button>
+        <Button onClick={() => measure.ask({ texts: null })}>Measure over stories</Button>
       )}
       {measure.pending && <span class="sk-dim">Measuring …</span>}
     </div>

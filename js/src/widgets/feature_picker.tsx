@@ -6,6 +6,8 @@ import { type PackedFamilies, type PackedPicker, PickerFeatures } from "../host/
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
 import { once, useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
+import { Choice } from "../parts/choice";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
 import { Filters } from "../parts/picker_filters";
@@ -20,6 +22,8 @@ interface State {
   _families: PackedFamilies;
   _ways: Way[];
   _selected: number[];
+  /** The first of the list as it stands, for Python. */
+  _listed: number[];
 }
 
 type Way = "words" | "text" | "token" | "contrast" | "nearest";
@@ -34,6 +38,9 @@ interface Shared {
   features: () => PickerFeatures;
   find: Question<Search, object>;
 }
+
+/** How much of the list Python is told. */
+const TOLD = 200;
 
 const WAYS: Record<Way, { name: string; hint: string; value: string; title: string }> = {
   words: {
@@ -123,6 +130,15 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     () => choose(features, found?.indices ?? null, filter, order),
     [found, filter, order],
   );
+  useLayoutEffect(() => {
+    // The best of what was found stands at the top.
+    const rows = root.current!.querySelector("[role=listbox]");
+    if (rows) rows.scrollTop = 0;
+    const first = Array.from(listed.subarray(0, TOLD));
+    if (String(first) === String(model.get("_listed"))) return;
+    model.set("_listed", first);
+    model.save_changes();
+  }, [listed]);
   const chosen = new Set(selected);
   const columns = useMemo(() => columnsOf(features, values && answer), [values]);
   const toggle = (index: number) => {
@@ -135,19 +151,11 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
       <div class="sk-bar">
         <label class="sk-field">
           Search by
-          <select
-            {...OWN_KEYS}
+          <Choice
             value={search.by}
-            onChange={(event) =>
-              ask({ by: event.currentTarget.value as Way, feature: selected.at(-1) ?? null })
-            }
-          >
-            {model.get("_ways").map((by) => (
-              <option key={by} value={by}>
-                {WAYS[by].name}
-              </option>
-            ))}
-          </select>
+            options={model.get("_ways").map((by) => [by, WAYS[by].name])}
+            onChoose={(by) => ask({ by, feature: selected.at(-1) ?? null })}
+          />
         </label>
         {search.by === "nearest" ? (
           <span class="sk-grow">
@@ -162,6 +170,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             type="search"
             aria-label="Search features"
             placeholder={way.hint}
+            dir="auto"
             autocomplete="off"
             spellcheck={false}
             value={search.text}
@@ -178,6 +187,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             {...OWN_KEYS}
             class="sk-grow"
             type="search"
+            dir="auto"
             aria-label="and not in this text"
             placeholder="… and not in this one"
             value={search.against}
@@ -232,16 +242,14 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             <span class="sk-label" title={features.evidence(index)}>
               {features.name(index)}
             </span>
-            <button
-              {...OWN_KEYS}
-              type="button"
+            <Button
               class="sk-plain"
               aria-label={`Take out ${features.name(index)}`}
               title="Take out"
               onClick={() => toggle(index)}
             >
               ×
-            </button>
+            </Button>
           </span>
         ))}
       </div>

@@ -4,6 +4,8 @@ import { Panel } from "../host/panel";
 import type { PanelState, Stopped } from "../host/panel_state";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
+import { Choice } from "../parts/choice";
 import { EditRow } from "../parts/edit_row";
 import { Exchange } from "../parts/exchange";
 import { OWN_KEYS } from "../parts/focus";
@@ -102,20 +104,15 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
     >
       <div class="sk-tools">
         <span class="sk-about">{model.get("_about")}</span>
-        <button {...OWN_KEYS} type="button" disabled={!panel.canUndo} onClick={() => panel.undo()}>
+        <Button disabled={!panel.canUndo} onClick={() => panel.undo()}>
           Undo
-        </button>
-        <button {...OWN_KEYS} type="button" disabled={!panel.canRedo} onClick={() => panel.redo()}>
+        </Button>
+        <Button disabled={!panel.canRedo} onClick={() => panel.redo()}>
           Redo
-        </button>
-        <button
-          {...OWN_KEYS}
-          type="button"
-          title="Back to what the panel began with"
-          onClick={() => panel.reset()}
-        >
+        </Button>
+        <Button title="Back to what the panel began with" onClick={() => panel.reset()}>
           Reset
-        </button>
+        </Button>
         <Exchange panel={panel} />
       </div>
       <PromptBox
@@ -181,23 +178,16 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
           />
           Steer mid-text
         </label>
-        <button
-          {...OWN_KEYS}
-          type="button"
-          class={running ? "" : "sk-idle"}
-          onClick={() => session.stop()}
-        >
+        <Button class={running ? "" : "sk-idle"} onClick={() => session.stop()}>
           Stop
-        </button>
-        <button
-          {...OWN_KEYS}
-          type="button"
+        </Button>
+        <Button
           class="sk-go"
           title="Ctrl+Enter in the prompt does the same"
           onClick={() => session.start()}
         >
           Run
-        </button>
+        </Button>
       </div>
       {failure && <Alarm {...failure} />}
       <div
@@ -229,17 +219,11 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
             edits.length > 1 && (
               <label class={`sk-tint sk-hue-${tint?.hue ?? 0}`}>
                 <span class="sk-dot" /> tinted by
-                <select
-                  {...OWN_KEYS}
+                <Choice
                   value={tint?.id}
-                  onChange={(event) => setMoved(event.currentTarget.value)}
-                >
-                  {edits.map(({ id }, index) => (
-                    <option key={id} value={id}>
-                      {labels[index]}
-                    </option>
-                  ))}
-                </select>
+                  options={edits.map(({ id }, index) => [id, labels[index]!])}
+                  onChoose={setMoved}
+                />
               </label>
             )
           }
@@ -252,19 +236,15 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
           <span class="sk-warning">Random directions are in force.</span>
         )}
         {kept !== undefined && (
-          <button
-            {...OWN_KEYS}
-            type="button"
+          <Button
             title="Steer the whole text again"
             onClick={() => panel.change({ before: [] }, "keep")}
           >
             The first {kept} tokens are kept ×
-          </button>
+          </Button>
         )}
         {at !== undefined && (
-          <button
-            {...OWN_KEYS}
-            type="button"
+          <Button
             title="What stands before it stays; edits that change now act from here on"
             onClick={() => {
               panel.keep(picked!);
@@ -272,7 +252,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
             }}
           >
             Steer from “{visible(at)}” on
-          </button>
+          </Button>
         )}
       </div>
     </div>

@@ -18,13 +18,14 @@ interface Run {
 interface State {
   _protocol: number;
   _about: string;
+  _effect: string;
   _prompt: string;
   _runs: Run[];
   _chosen: number | null;
 }
 
 function SweepView({ model, signal }: ViewProps<State, null>) {
-  useTraits(model, ["_chosen"], signal);
+  useTraits(model, ["_chosen", "_runs"], signal);
   const root = useRef<HTMLDivElement>(null);
   const id = useId();
   useLayoutEffect(() => followTheme(root.current!, signal), []);
@@ -39,6 +40,13 @@ function SweepView({ model, signal }: ViewProps<State, null>) {
     if (chosen !== null)
       root.current!.querySelectorAll(".sk-run")[chosen]?.scrollIntoView({ block: "nearest" });
   }, [chosen]);
+  if (runs.length === 0) {
+    return (
+      <div class="sk-root sk-sweep-view" ref={root}>
+        <p class="sk-dim">No strengths have been swept yet.</p>
+      </div>
+    );
+  }
   const curve = { x: runs.map(({ strength }) => strength), chosen, onChoose: choose };
   return (
     <div class="sk-root sk-sweep-view" ref={root}>
@@ -58,7 +66,7 @@ function SweepView({ model, signal }: ViewProps<State, null>) {
                 onChange={() => choose(place)}
               />
               <span class="sk-strength">{format(run.strength)}</span>
-              <span class="sk-prose">
+              <span class="sk-prose" dir="auto">
                 <span class="sk-lead">{model.get("_prompt")}</span>
                 {run.text}
               </span>
@@ -66,7 +74,13 @@ function SweepView({ model, signal }: ViewProps<State, null>) {
           ))}
         </div>
         <section aria-label="Figures by strength">
-          <Curve name="Effect" unit="" y={runs.map((run) => run.effect)} hue={0} {...curve} />
+          <Curve
+            name="Effect"
+            unit={model.get("_effect")}
+            y={runs.map((run) => run.effect)}
+            hue={0}
+            {...curve}
+          />
           <Curve
             name="Nats a token"
             unit="under the unsteered model: higher is less likely text"

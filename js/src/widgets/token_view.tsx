@@ -3,10 +3,10 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { numbers, type Packed } from "../host/arrays";
 import { type PackedSource, Source, scaleOf } from "../host/reading";
 import { followTheme, N_HUES } from "../host/theme";
-import { once, useTraits, type ViewProps, widget } from "../host/widget";
+import { useTraits, type ViewProps, widget } from "../host/widget";
+import { Button } from "../parts/button";
 import { Card, usePointed } from "../parts/card";
 import { FiringList, figure } from "../parts/firing_list";
-import { OWN_KEYS } from "../parts/focus";
 import { type Lane, type ReadingStrip, readingStrip } from "../parts/reading_strip";
 import { visible } from "../parts/token_card";
 import "./token_view.css";
@@ -25,6 +25,8 @@ interface Reading {
   tokens: string[];
   special: Uint8Array;
   sources: Source[];
+  /** Tells it from the reading before. */
+  place: number;
 }
 
 const MOST_PINNED = 3;
@@ -32,23 +34,26 @@ const MOST_PINNED = 3;
 const GLOSSED_TOKENS = 60;
 const LISTED_IN_CARD = 5;
 
-function readingOf(model: AnyModel<State>): Reading {
+function readingOf(model: AnyModel<State>, place: number): Reading {
   return {
+    place,
     tokens: model.get("_tokens"),
     special: numbers(model.get("_special"), "uint8"),
     sources: model.get("_sources").map((packed) => new Source(packed)),
   };
 }
 
-function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
-  const reading = shared();
+function TokenView({ model, signal }: ViewProps<State, null>) {
+  useTraits(model, ["_selected", "_span", "_silent", "_sources"], signal);
+  const count = useRef(0);
+  const reading = useMemo(() => readingOf(model, ++count.current), [model.get("_sources")]);
   const { tokens, special, sources } = reading;
-  useTraits(model, ["_selected", "_span", "_silent"], signal);
   const [glossed, setGlossed] = useState(tokens.length <= GLOSSED_TOKENS);
   const root = useRef<HTMLDivElement>(null);
   const { id, pointed, point } = usePointed(root);
   const hues = useRef(new Map<string, number>()).current;
   useLayoutEffect(() => followTheme(root.current!, signal), []);
+  useLayoutEffect(() => point(null, null), [reading]);
 
   const pinned = model.get("_selected");
   const span = model.get("_span");
@@ -65,7 +70,7 @@ function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
     if (span.length !== 2) return [];
     const found = sources.map((of, source) => of.firing(source, span[0]!, span[1]!, special));
     return found.flat().sort((a, b) => b.size - a.size);
-  }, [span]);
+  }, [span, reading]);
   return (
     <div class="sk-root sk-token-view" ref={root}>
       <div class="sk-legend" role="group" aria-label="Coloured by">
@@ -83,21 +88,19 @@ function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
             onRemove={() => pin(source, feature)}
           />
         ))}
-        <button
-          {...OWN_KEYS}
-          type="button"
+        <Button
           class="sk-toggle"
           aria-pressed={glossed}
           title="Write the strongest feature's label beneath each token"
           onClick={() => setGlossed(!glossed)}
         >
           Labels
-        </button>
+        </Button>
       </div>
       <div class="sk-strips">
         {sources.map((source, place) => (
           <Row
-            key={place}
+            key={`${reading.place} ${place}`}
             {...{ reading, source, glossed, span, point }}
             heading={sources.length > 1}
             columns={pinned.filter(([s]) => s === place).map(([, f]) => source.column(f) ?? -1)}
@@ -124,7 +127,7 @@ function TokenView({ model, shared, signal }: ViewProps<State, () => Reading>) {
           </p>
         )}
       </section>
-      {pointed && (
+      {pointed && pointed.index < tokens.length && (
         <Card id={id} at={pointed}>
           <div>
             <code>{visible(tokens[pointed.index]!)}</code>{" "}
@@ -232,16 +235,9 @@ function Chip({ reading, source, feature, silent, hue, onRemove }: ChipProps) {
           ? `max ${figure(values[peak]!)} at “${tokens[peak]!.trim()}”`
           : "does not fire here"}
       </small>
-      <button
-        {...OWN_KEYS}
-        type="button"
-        class="sk-plain"
-        aria-label={`Unpin ${name}`}
-        title="Unpin"
-        onClick={onRemove}
-      >
+      <Button class="sk-plain" aria-label={`Unpin ${name}`} title="Unpin" onClick={onRemove}>
         ×
-      </button>
+      </Button>
     </span>
   );
 }
@@ -289,4 +285,4 @@ function cardRows(
   return [...rows, ...strongest];
 }
 
-export default widget(TokenView, (model) => once(() => readingOf(model)));
+export default widget<State, null>(TokenView, () => null);

@@ -1,0 +1,147 @@
+"""`Lab` without a page: its views are linked, and everything they show can be read back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import steerkit as sk
+import steerkit_widgets as skw
+from steerkit.errors import PromptError
+
+WET = ["It rained all day.", "The rain fell on the roof."]
+DRY = ["He sang all day.", "The cat sat on the roof."]
+
+
+@pytest.fixture
+def lab(storybook_model: sk.Model, features: sk.Dictionary) -> Iterator[skw.Lab]:
+    lab = skw.Lab(storybook_model, features, prompt="One day, Mia", max_new_tokens=12)
+    yield lab
+    lab.close()
+
+
+def ask(lab: skw.Lab, operation: str, **arguments: Any) -> dict[str, Any]:
+    """What the page gets for a question."""
+    sent: list[dict[str, Any]] = []
+    lab.send = lambda content, buffers=None: sent.append(content)
+    lab._on_message(lab, {"v": 1, "rid": "a", "op": operation, "args": arguments}, [])
+    while not sent:
+        time.sleep(0.005)
+    return sent[0]
+
+
+def test_a_choice_shows_everywhere(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.picker.set_state({"_selected": [features["cat"].index, features["rain"].index]})
+    assert [edit.target for edit in lab.plan] == lab.selected == [features["cat"], features["rain"]]
+    assert lab.card.feature == features["rain"]
+    assert lab.tokens.selected == lab.selected
+    assert [edit["label"] for edit in lab._edits] == ["cat", "rain"]
+
+
+def test_each_text_is_read(lab: skw.Lab, features: sk.Dictionary) -> None:
+    assert lab.run is None
+    assert lab.tokens.reading.prompt.text == "One day, Mia"
+    lab.selected = [features["rain"]]
+    lab.tokens.set_state({"_span": [1, 2]})
+    lab.plan = [features["rain"].add(0.5, unit="max")]
+    lab.panel.start()
+    assert lab.wait(60)
+    reading = lab.tokens.reading
+    assert reading.prompt.text == "One day, Mia" + lab.run.text
+    assert list(reading.prompt.ids) == [*lab.run.prompt.ids, *lab.run.token_ids]
+    assert reading.codes[0][0] is features
+    assert lab.tokens.selected == [features["rain"]]
+    assert lab.tokens.span is None, "it spoke of another text"
+
+
+def test_a_sweep_starts_from_the_edits_and_leads_back_to_them(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.plan = [features["cat"].ablate(), features["rain"].add(0.5, unit="max")]
+    (edit,) = lab._edits
+    assert edit["label"] == "rain", "what has no strength cannot be swept"
+    assert ask(lab, "sweep", edit=edit["id"])["op"] == "answer"
+    strengths = lab.sweep.sweep.strengths
+    assert (strengths[0], strengths[4], strengths[-1]) == (0, 0.5, 1)
+    for strength, run in zip(strengths, lab.sweep.sweep, strict=True):
+        assert {(e.target, e.operator, e.strength) for e in run.plan} == {
+            (features["cat"], "ablate", 0.0),
+            (features["rain"], "add", strength),
+        }
+    effects = [run["effect"] for run in lab.sweep._runs]
+    assert effects[-1] > effects[0]
+
+    lab.sweep.set_state({"_chosen": 6})
+    assert lab.wait(60)
+    assert lab.plan[1].strength == lab.run.plan[1].strength == 0.75
+    lab.plan = [features["cat"].add(0)]
+    lab.sweep.set_state({"_chosen": 2})
+    assert lab.plan[0].strength == 0, "the edit that was swept is gone"
+
+
+def test_an_edit_at_rest_is_swept_along_its_slider(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.plan = [features["rain"].add(0, unit="max")]
+    ask(lab, "sweep", edit=lab._edits[0]["id"])
+    assert lab.sweep.sweep.strengths[-1] == lab.panel.limit(lab.plan[0]) > 0
+
+
+def test_contrasts_add_features_and_a_direction(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.selected = [features["cat"]]
+    lab.contrast.positives, lab.contrast.negatives = WET, DRY
+    lab.contrast.run()
+    lab.contrast.set_state({"_selected": [features["rain"].index]})
+    assert lab.selected == [features["cat"], features["rain"]]
+    lab.contrast.set_state({"_selected": []})
+    assert lab.selected == [features["cat"]]
+
+    for _ in range(2):
+        assert ask(lab, "direction")["op"] == "answer"
+    assert [edit.target.label for edit in lab.plan] == ["cat", "contrast 1", "contrast 2"]
+    lab.contrast.positives = []
+    assert ask(lab, "direction")["op"] == "error"
+
+
+def test_it_takes_vectors_and_several_dictionaries(storybook_model: sk.Model, features: sk.Dictionary) -> None:
+    vector = sk.Vector({"3.resid_post": features["rain"].direction()}, "wet")
+    second = storybook_model.dictionary("reft_l4")
+    lab = skw.Lab(storybook_model, [vector, features["cat"], features, second])
+    assert [edit.target.label for edit in lab.plan] == ["wet", "cat"]
+    assert lab.card.feature == features["cat"]
+    assert [dictionary for dictionary, _ in lab.tokens.reading.codes] == [features, second]
+    lab.close()
+
+
+def test_it_saves_itself(lab: skw.Lab, tmp_path: Any) -> None:
+    lab.save_html(tmp_path / "lab.html")
+    written = (tmp_path / "lab.html").read_text()
+    for name in ("panel", "tokens", "picker", "card", "sweep", "contrast"):
+        assert getattr(lab, name).model_id in written
+    assert ask(lab, "page")["result"] == written
+    assert "<html" not in lab.still()
+
+
+def test_what_it_refuses(lab: skw.Lab, storybook_model: sk.Model, features: sk.Dictionary) -> None:
+    with pytest.raises(TypeError, match="takes a dictionary"):
+        skw.Lab(storybook_model, [features["rain"]])
+    with pytest.raises(TypeError, match="did you mean 'prompt'"):
+        skw.Lab(storybook_model, features, promt="One day")
+    with pytest.raises(PromptError):
+        skw.Lab(storybook_model, features, prompt="")
+    for wrong in ({"edit": "e9"}, {"edit": 3}, {}):
+        assert ask(lab, "sweep", **wrong)["op"] == "error"
+    assert ask(lab, "wrong")["op"] == "error"
+
+
+def test_closing_ends_its_threads(storybook_model: sk.Model, features: sk.Dictionary) -> None:
+    before = set(threading.enumerate())
+    lab = skw.Lab(storybook_model, features, max_new_tokens=2)
+    lab.panel.start()
+    assert lab.wait(60)
+    own = set(threading.enumerate()) - before
+    assert own
+    lab.close()
+    for thread in own:
+        thread.join(10)
+        assert not thread.is_alive()
