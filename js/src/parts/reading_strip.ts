@@ -15,6 +15,8 @@ export interface ReadingStrip {
   mark(span: readonly number[]): void;
 }
 
+const RIGHT_TO_LEFT =
+  /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 /** Shades of a tint: few, so that thousands of tokens share their styles. */
 const SHADES = 24;
 const LANES = ["a", "b", "c"];
@@ -48,7 +50,7 @@ export function readingStrip(
   const words = made.map(({ word }) => word);
   root.role = "list";
   root.ariaLabel = "Tokens";
-  root.dir = "auto";
+  root.dir = directionOf(tokens.filter((_, index) => !special[index]));
   const passages = cut(tokens).map(([first, end]) => {
     const element = document.createElement("div");
     element.role = "none";
@@ -122,6 +124,12 @@ export function readingStrip(
       marked = [...span];
     },
   };
+}
+
+/** The direction of the first letter, special tokens left out: they are Latin in every language. */
+function directionOf(tokens: string[]): "ltr" | "rtl" {
+  const letter = /\p{L}/u.exec(tokens.join(""))?.[0] ?? "";
+  return RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
 }
 
 /**

@@ -184,7 +184,7 @@ function Side(props: SideProps) {
   return (
     <section aria-label={name}>
       <h2>{name}</h2>
-      <div class="sk-strips">
+      <div class="sk-strips" dir="auto">
         <span class="sk-lead">{prompt}</span>
         <div class="sk-reading sk-hue-0" ref={body} />
       </div>

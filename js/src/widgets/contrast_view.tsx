@@ -101,6 +101,7 @@ function Texts({ name, texts, onWrite }: TextsProps) {
         {...OWN_KEYS}
         ref={field}
         rows={4}
+        dir="auto"
         spellcheck={false}
         onInput={() => onWrite(typed())}
       />

@@ -182,7 +182,7 @@ function Fires({ measured }: { measured: Measured }) {
         {passages.map(([value, before, token, after], k) => (
           <li key={k}>
             <span class="sk-dim">{figure(value)}</span>
-            <span>
+            <span dir="auto">
               {before.trimStart()}
               <mark title={`activation ${figure(value)}`}>{token}</mark>
               {after}
@@ -209,6 +209,7 @@ function Measuring({ corpora, measure }: MeasuringProps) {
       <textarea
         {...OWN_KEYS}
         rows={2}
+        dir="auto"
         aria-label="Texts to measure over"
         placeholder="Texts to measure over, a line each"
         value={text}
