@@ -20,8 +20,8 @@ from steerkit import embedded
 from steerkit.errors import EngineError
 
 PORT = 8866
-# Of all that extends the JupyterLab of this environment, what draws widgets.
-EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "anywidget"]
+# Of all that extends JupyterLab and Voila in this environment, what draws widgets.
+EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 # Voila's template asks a server elsewhere for icons; the lab needs no network and gets none.
 ALLOWED = "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; connect-src 'self' ws://127.0.0.1:*"
 

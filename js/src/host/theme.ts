@@ -63,9 +63,15 @@ function opaque(): Paint | null {
   };
 }
 
+/** What an element stands in; marimo puts each widget into a shadow root. */
+function around(element: Element): Element | null {
+  const root = element.getRootNode();
+  return element.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
+}
+
 function behind(root: HTMLElement, paint: Paint): Rgb {
   const layers: string[] = [];
-  for (let at = root.parentElement; at; at = at.parentElement) {
+  for (let at = around(root); at; at = around(at)) {
     layers.push(getComputedStyle(at).backgroundColor);
   }
   return layers.reduceRight<Rgb>((under, layer) => paint(layer, under), [255, 255, 255]);
