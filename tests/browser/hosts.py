@@ -79,7 +79,7 @@ def in_voila(server: Server, context: BrowserContext) -> Host:
     page = context.new_page()
 
     def show(theme: str) -> None:
-        address = f"{server.url}/voila/render/hosts-voila.ipynb?token={server.token}&voila-theme={theme}"
+        address = f"{server.url}/voila/render/hosts-voila.ipynb?token={server.token}&theme={theme}"
         page.goto(address, timeout=120_000)  # the page ends when the notebook has run
 
     host = Host(page, show)

@@ -15,6 +15,13 @@ from harness import Panel, text
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 pytestmark = pytest.mark.browser
+# As from a terminal: what starts the tests may have it ignore Ctrl-C.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from steerkit.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,7 @@ def command() -> Iterator[tuple[subprocess.Popen[str], str, int]]:
         port = taken.getsockname()[1]
         arguments = ["lab", "--no-browser", "--port", str(port), "--prompt", "One day, Tom", "--theme", "dark"]
         with subprocess.Popen(
-            [sys.executable, "-m", "steerkit.cli", *arguments], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout
             found = next((m for line in process.stdout if (m := re.search(r"http://\S+", line))), None)
@@ -68,14 +75,14 @@ def test_it_serves_those_with_the_token_and_ends_when_told_to(
     panel.finish()
     written = text(panel.steered)
     assert written
-    expect(lab.get_by_role("list", name="Tokens")).to_contain_text(written)
+    expect(lab.get_by_role("list", name="Tokens", exact=True)).to_contain_text(written)
     expect(lab).to_have_attribute("data-sk-theme", "dark")
     check(lab)
     with page.expect_download() as download:
         lab.get_by_role("button", name="Save page").click()
     download.value.save_as(tmp_path / "lab.html")
     page.close()
-    assert set(answers) <= {"csp"}, "the page's own rule keeps them from being sent"
+    assert all("csp" in answer.lower() for answer in answers), "the page's own rule keeps them from being sent"
 
     offline = browser.browser.new_context(offline=True)
     saved = offline.new_page()
