@@ -100,7 +100,7 @@ class Server:
             *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
             # `window.jupyterapp`: commands and kernels without brittle selectors.
             *("--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"),
-            f"--VoilaConfiguration.extension_allowlist={EXTENSIONS}",
+            *(f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS),
         ]
         self._log = open(self.state / "server.log", "wb")
         self._process = subprocess.Popen(
