@@ -1,24 +1,21 @@
-"""How fast the steering panel of the embedded model answers a hand, in JupyterLab in Chromium.
+"""How fast widgets answer where the kernel has to: in JupyterLab in Chromium, with the embedded model.
 
-Measured in the page, from the key or click to the frame that shows the answer: a slider moved to the first new token
-of the new text (while nothing runs, and while a text is running), Stop to the text at rest, the pointer on a token to
-its card, and a key in the search box to what is found.
-
-    python benchmarks/panel_latency.py [--output panel_latency.csv]
+Measured in the page, from the key or click to the frame that shows the answer. `latency.py` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
+from page_latency import CARD, SHOWN
+from playwright.sync_api import BrowserContext
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
-from harness import Notebook, Panel, Server, chromium
+from harness import Notebook, Panel, Server
 
+N_LABELS = 131_072
 # Keeps when the last key or click came, when the steered text began afresh after it, and when it came to rest.
 WATCH = """root => {
   const region = root.querySelector('[aria-label=Steered]');
@@ -37,84 +34,95 @@ WATCH = """root => {
     if (region.ariaBusy !== 'true') note('rest');
   }).observe(region, { subtree: true, attributes: true, attributeOldValue: true });
 }"""
-
-
-# Does one thing, and gives the time to the frame that shows what came of it.
-SHOWN = """async (root, act, shows) => {
+KEY = f"""(root, text) => {{
+  const box = root.querySelector('[type=search]');
+  const first = () => root.querySelector('[role=option]')?.getAttribute('aria-label') ?? '';
+  return ({SHOWN})(root, () => {{ box.value = text; box.dispatchEvent(new Event('input', {{ bubbles: true }})); }},
+    () => first().includes(text));
+}}"""
+NEAREST = f"""(root, i) => {{
+  const shown = () => root.querySelector('h2').textContent, before = shown();
+  const near = [...root.querySelectorAll('[aria-label="Nearest features"] button')];
+  return ({SHOWN})(root, () => near[i % near.length].click(), () => shown() !== before);
+}}"""
+# From the command that runs the cell to the frame with the panel's slider.
+OPENED = """async () => {
+  const { commands, shell } = window.jupyterapp, { content } = shell.currentWidget;
+  content.activeCellIndex = 1;
+  const output = content.widgets[1].node, there = () => output.querySelector('[role=slider], [type=range]');
+  await commands.execute('notebook:clear-cell-output');
+  while (there()) await new Promise(requestAnimationFrame);
   const asked = performance.now();
-  act();
-  while (!shows()) await new Promise(done => new MutationObserver((_, observer) => { observer.disconnect(); done(); })
-    .observe(root, { subtree: true, childList: true, attributes: true, characterData: true }));
-  return (await new Promise(done => requestAnimationFrame(done))) - asked;
+  commands.execute('notebook:run-cell');
+  while (!there()) await new Promise(requestAnimationFrame);
+  return performance.now() - asked;
 }"""
-ANSWERED = {
-    "token to its card": f"""(root, i) => {{
-      const tokens = root.querySelectorAll('[aria-label=Steered] [role=listitem]');
-      const token = tokens[i % tokens.length];
-      return ({SHOWN})(root, () => token.dispatchEvent(new Event('pointerover', {{ bubbles: true }})),
-        () => token.hasAttribute('aria-describedby') && root.querySelector('[role=tooltip]'));
-    }}""",
-    "key to what is found": f"""(root, i) => {{
-      const box = root.querySelector('[type=search]'), words = ['rain', 'joy', 'cat', 'sea'][i % 4];
-      return ({SHOWN})(root, () => {{ box.value = words; box.dispatchEvent(new Event('input', {{ bubbles: true }})); }},
-        () => root.querySelector('[role=option]')?.getAttribute('aria-label') === words);
-    }}""",
-}
+MANY = f"""
+import sys, torch
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy as np
+from labels import make_labels
+from steerkit.dictionaries.activations import ReLU
+from steerkit.dictionaries.dictionary import Dictionary
+from steerkit.dictionaries.matrix import InMemory
+from steerkit.dictionaries.parts import Parts
+rows, site = torch.randn({N_LABELS}, 4), sk.Site.parse("0.resid_post")
+many = Dictionary(Parts(format="plain", W_enc=InMemory(rows.T.contiguous()), W_dec=InMemory(rows),
+                        b_dec=torch.zeros(4), activation=ReLU(), site_in=site, site_out=site), "many", labels=None)
+made, words = make_labels({N_LABELS}, 40_000, np.random.default_rng(0))
+many.labels.add(made, source="made up")
+"""
+PANEL = "panel = skw.SteeringPanel(model, [rain], 'One day, Mia', max_new_tokens=400)\npanel"
+
+Rows = Iterable[tuple[str, float]]
 
 
-def measure(panel: Panel, n: int) -> pd.DataFrame:
-    """One row a move or a stop: `what`, `ms`."""
+def measure(context: BrowserContext, root: Path, state: Path, n: int) -> list[tuple[str, float]]:
+    """What was done, and the milliseconds it took, about `n` times each."""
+    with Server(root, state) as server:
+        notebook = Notebook(server, context.new_page(), "latency.ipynb")
+        notebook.run("model = sk.load(); features = model.dictionary(); rain = features['rain']")
+        notebook.run(PANEL)
+        rows = [*_panel(notebook.panel(), n)]
+        rows += [("open a panel", notebook.page.evaluate(OPENED)) for _ in range(n // 2)]
+        notebook.run("skw.FeatureCard(rain, model)")
+        card = notebook.page.locator(".sk-feature-card")
+        card.wait_for()
+        rows += [("feature to its card, kernel", card.evaluate(NEAREST, i)) for i in range(n)]
+        notebook.run(MANY, "skw.FeaturePicker(many)")
+        picker = notebook.page.locator(".sk-feature-picker")
+        picker.wait_for()
+        typed = notebook.execute(f"print(*[word for word in words if len(word) > 6][:{n}])").split()
+        # Each word to another length, so that no list shows already what is typed next.
+        keys = [word[: 3 + i % 4] for i, word in enumerate(typed)]
+        rows += [("key over 131,072 labels, kernel", picker.evaluate(KEY, key)) for key in keys]
+    return rows
+
+
+def _panel(panel: Panel, n: int) -> Rows:
     page = panel.page
-    rows = []
 
-    def note(what: str, name: str) -> None:
+    def noted(name: str) -> float:
         page.wait_for_function("name => typeof times[name] === 'number'", arg=name)
-        rows.append((what, page.evaluate("name => times[name]", name)))
+        return page.evaluate("name => times[name]", name)
 
     panel.run.click()
     panel.finish()
-    for i in range(n):
-        rows += [(what, panel.root.evaluate(script, i)) for what, script in ANSWERED.items()]
-    panel.root.get_by_role("searchbox").fill("")
     panel.root.evaluate(WATCH)
     for i in range(n):
         step = "ArrowRight" if i % 20 < 10 else "ArrowLeft"
         panel.slider.focus()
         page.keyboard.press(step)
-        note("slider to first token, at rest", "first")
+        yield "slider to first token, at rest", noted("first")
         page.wait_for_timeout(200)
         page.keyboard.press(step)
-        note("slider to first token, running", "first")
+        yield "slider to first token, running", noted("first")
         page.wait_for_timeout(100)
         panel.stop.click()
-        note("Stop to rest", "rest")
+        yield "Stop to rest", noted("rest")
         panel.finish()
-    return pd.DataFrame(rows, columns=["what", "ms"]).dropna()
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=40, help="times each is measured")
-    parser.add_argument("--output", default="panel_latency.csv")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as root,
-        tempfile.TemporaryDirectory() as state,
-        Server(Path(root), Path(state)) as server,
-        chromium() as context,
-    ):
-        notebook = Notebook(server, context.new_page(), "latency.ipynb")
-        notebook.run(
-            "model = sk.load(); rain = model.dictionary()['rain']",
-            "panel = skw.SteeringPanel(model, [rain], 'One day, Mia', max_new_tokens=400)\npanel",
-        )
-        figures = measure(notebook.panel(), arguments.n)
-    summary = figures.groupby("what", sort=False)["ms"].describe(percentiles=[0.5, 0.95])
-    print(summary[["count", "min", "50%", "95%", "max"]].round(0).astype(int).to_string())
-    figures.to_csv(arguments.output, index=False)
-    print(f"CSV in {arguments.output}")
-
-
-if __name__ == "__main__":
-    main()
+    panel.run.click()
+    panel.finish()
+    panel.await_measures()
+    for i in range(n):
+        yield "token to its card, page", panel.root.evaluate(CARD, ["[aria-label=Steered] [role=listitem]", i])

@@ -59,6 +59,15 @@ WHERE: dict[str, type] = {
     "decay": float,
 }
 
+ITEMS: dict[str, type] = {
+    "positions": list,
+    "new_positions": list,
+    "roles": str,
+    "messages": int,
+    "tokens": int,
+    "not_tokens": int,
+}
+
 
 def write(plan: Plan) -> dict[str, Any]:
     """A plan as an object of the format.
@@ -240,11 +249,21 @@ class EditReader:
 def _where(record: Record) -> Where:
     said = {name: record.take(name, kind) for name, kind in WHERE.items() if name in record}
     record.done()
+    for name in ITEMS.keys() & said.keys():
+        said[name] = [checked(item, ITEMS[name], f"An item of '{name}' of {record.place}") for item in said[name]]
     for name in {"positions", "new_positions"} & said.keys():
-        said[name] = [tuple(checked(window, list, f"A window of {record.place}")) for window in said[name]]
+        said[name] = [tuple(_window(window, record.place)) for window in said[name]]
     return Where(**said)
+
+
+def _window(window: list[Any], place: str) -> list[int | None]:
+    return [None if end is None else checked(end, int, f"An end of a window of {place}") for end in window]
 
 
 def _unlike_default(item: Edit | Where, *names: str) -> dict[str, Any]:
     defaults = {field.name: field.default for field in fields(item)}
-    return {name: getattr(item, name) for name in names if getattr(item, name) != defaults[name]}
+    return {name: _listed(getattr(item, name)) for name in names if getattr(item, name) != defaults[name]}
+
+
+def _listed(value: Any) -> Any:
+    return list(map(_listed, value)) if isinstance(value, tuple) else value

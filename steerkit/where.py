@@ -15,6 +15,10 @@ Window: TypeAlias = tuple[int | None, int | None]
 PositionsLike: TypeAlias = "int | slice | range | Iterable[int | slice | Window]"
 
 
+# Of a position, either way: positions are compared as 64-bit numbers.
+FARTHEST = 2**31
+
+
 @dataclass(frozen=True)
 class Where:
     """The tokens on which an edit acts.
@@ -66,6 +70,8 @@ class Where:
         for name in ("positions", "new_positions"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _windows(name, getattr(self, name)))
+            if any(abs(edge or 0) > FARTHEST for window in getattr(self, name) or () for edge in window):
+                raise EditError(f"{name} has a position that no text reaches. Give positions up to {FARTHEST}.")
         if any((edge or 0) < 0 for window in self.new_positions or () for edge in window):
             raise EditError(f"new_positions={self.new_positions} counts from the new text's start, so from 0 on.")
         if isinstance(self.roles, str):

@@ -17,7 +17,7 @@ function begin(...args: Parameters<typeof fakeModel>) {
 }
 
 const start = (rid = fake.lastRun.rid) =>
-  fake.receive({ v: 1, rid, op: "start", document: fake.lastRun.document });
+  fake.receive({ v: 1, rid, op: "start", document: fake.lastRun.document, anew: true });
 const tokens = (parts: Pieces, end: End | null = null, rid = fake.lastRun.rid) =>
   fake.receive({ v: 1, rid, op: "tokens", parts: [parts], seconds: 0.5, end } as FromKernel);
 const end = (baseline: number, steered: number, more: Partial<End> = {}): End => ({
@@ -79,13 +79,13 @@ describe("a run", () => {
   });
 
   it("goes on with one that Python or another page started", () => {
-    fake.receive({
-      v: 1,
-      rid: "python-1",
-      op: "start",
-      document: { ...DOCUMENT, prompt: { text: "x" } },
-    });
-    tokens({ steered: [0, ["hi"]] }, null, "python-1");
+    const theirs = { ...DOCUMENT, prompt: { text: "x" } };
+    const message = { v: 1, op: "start", document: theirs } as const;
+    fake.receive({ ...message, rid: "python-1", anew: false });
+    expect(fake.model.get("_document")).toEqual(DOCUMENT); // it may have changed since
+    fake.receive({ ...message, rid: "other-page-1", anew: true });
+    expect(fake.model.get("_document")).toEqual(theirs);
+    tokens({ steered: [0, ["hi"]] }, null, "other-page-1");
     expect(steered()).toBe("hi");
   });
 

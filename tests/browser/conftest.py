@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import MODEL, Notebook, Server, chromium
+from harness import MODEL, PATIENCE_MS, Notebook, Server, chromium
 from playwright.sync_api import BrowserContext, Locator, Page
 
 import steerkit as sk
@@ -31,9 +31,21 @@ def shared_notebook(server: Server, browser: BrowserContext) -> Notebook:
 @pytest.fixture
 def notebook(shared_notebook: Notebook) -> Iterator[Notebook]:
     """A notebook whose kernel has the model; the page's console must stay clean."""
+    try:
+        shared_notebook.server.reach()
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
     shared_notebook.errors.clear()
     yield shared_notebook
     assert shared_notebook.errors == []
+
+
+@pytest.fixture
+def release(notebook: Notebook) -> Iterator[None]:
+    """The cell `HELD` ends with the test at the latest."""
+    yield
+    notebook.release()
+    (notebook.server.root / "release").unlink()
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +62,7 @@ def features(storybook_model: sk.Model) -> sk.Dictionary:
 def offline_page(browser: BrowserContext) -> Iterator[Page]:
     """A page that has no network, while those of the shared notebook keep theirs."""
     context = browser.browser.new_context(viewport={"width": 1280, "height": 1000}, offline=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
 
@@ -65,7 +77,7 @@ def saved(offline_page: Page, tmp_path: Path) -> Iterator[Callable[[Widget], Loc
     def show(widget: Widget) -> Locator:
         widget.save_html(tmp_path / "widget.html")
         page.goto((tmp_path / "widget.html").as_uri())
-        root = page.locator(".sk-root")
+        root = page.locator(".sk-root").first  # a lab has those of its views within
         root.wait_for()
         return root
 

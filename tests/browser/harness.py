@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -30,6 +30,7 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE_MS = 60_000  # of a slow machine under load
 
 SETUP = f"""
 import steerkit as sk, steerkit_widgets as skw
@@ -45,6 +46,14 @@ joy = sk.learn.mean_difference(
 """
 CALM = "calm = sk.Vector({'1.resid_post': -joy['0.resid_post']}, 'calm')"
 PANEL = "panel = skw.SteeringPanel(model, [joy], prompt='One day, Mia')\npanel"
+
+# A cell that runs until the test lets it go.
+HELD = """
+import pathlib, time
+for _ in range(2400):
+    if pathlib.Path("release").exists(): break
+    time.sleep(0.05)
+"""
 
 
 def free_port() -> int:
@@ -106,6 +115,18 @@ class Server:
         self._log.close()
         shutil.rmtree(self.state, ignore_errors=True)
 
+    def reach(self) -> None:
+        """Fail, in one line, unless the server answers.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        try:
+            urllib.request.urlopen(f"{self.url}/api", timeout=60).close()
+        except OSError as error:
+            said = self.log().strip().splitlines()[-1:]
+            raise RuntimeError(f"JupyterLab at {self.url} cannot be reached ({error}). Its log ends: {said}") from None
+
     def log(self) -> str:
         return (self.state / "server.log").read_text(errors="replace")
 
@@ -120,8 +141,8 @@ def chromium() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         context = browser.new_context(viewport={"width": 1280, "height": 1000})
-        context.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield context
         browser.close()
 
@@ -199,6 +220,21 @@ class Notebook:
             code,
         )
 
+    def await_printed(self, code: str, printed: str | Callable[[str], bool]) -> None:
+        """Run code until it prints this: the kernel hears of what a hand does a moment after the page shows it."""
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while (found := self.execute(code)) != printed and not (callable(printed) and printed(found)):
+            assert time.monotonic() < end, f"{code} still prints {found!r}"
+
+    def run_text(self, name: str = "panel") -> str:
+        """The last steered text of a panel, once it is there and measured."""
+        return self.execute(f"{name}.wait(60); print({name}.run.text, end='')")
+
+    def release(self) -> None:
+        """Let the cell `HELD` end."""
+        (self.server.root / "release").touch()
+        self.idle()
+
     def panel(self, index: int = 0) -> Panel:
         root = self.page.locator(".sk-steering-panel").nth(index)
         root.wait_for()
@@ -232,7 +268,21 @@ class Panel:
         """Wait for the first new token of a text."""
         self.steered.get_by_role("listitem").first.wait_for()
 
+    def await_measures(self) -> None:
+        """Wait until the text is measured: alternatives, KL and figures are there then."""
+        expect(self.steered).to_contain_text("nats a token")
+
+
+TEXT = "region => [...region.querySelectorAll('[role=listitem]')].map(token => token.textContent).join('')"
+
 
 def text(region: Locator) -> str:
     """The new text in a region, token by token."""
-    return region.evaluate("region => [...region.querySelectorAll('[role=listitem]')].map(t => t.textContent).join('')")
+    return region.evaluate(TEXT)
+
+
+def await_text(region: Locator, written: str) -> None:
+    """Wait until a region shows this text and no other."""
+    region.page.wait_for_function(
+        f"([region, written]) => ({TEXT})(region) === written", arg=[region.element_handle(), written]
+    )

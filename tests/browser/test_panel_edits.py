@@ -35,8 +35,14 @@ def panel(notebook: Notebook) -> Panel:
     return notebook.panel()
 
 
-def plan(notebook: Notebook) -> list[str]:
-    return notebook.execute("print(panel.plan.describe())").splitlines()
+def await_plan(notebook: Notebook, n_edits: int, last: str) -> None:
+    """Wait until the plan has so many edits, of which the last begins with these words."""
+
+    def is_it(described: str) -> bool:
+        edits = described.splitlines()
+        return len(edits) == n_edits and edits[-1].startswith(last)
+
+    notebook.await_printed("print(panel.plan.describe())", is_it)
 
 
 def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Panel) -> None:
@@ -52,7 +58,7 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
     slider = root.get_by_role("slider", name=label)
     slider.press("PageUp")
     panel.finish()
-    assert plan(notebook)[1] == f"Adds 0.2 × its maximum to '{label}' at 0.resid_post on every token."
+    await_plan(notebook, 2, f"Adds 0.2 × its maximum to '{label}' at 0.resid_post on every token.")
 
     root.get_by_label(f"{label} unit").select_option("raw")
     expect(panel.number(label)).to_have_value("+0.8")
@@ -68,20 +74,20 @@ def test_an_edit_from_search_to_its_last_setting(notebook: Notebook, panel: Pane
         f"Sets '{label}' to 0.8 at 0.resid_post on new tokens only, at positions from 4 on of the new text, "
         "where 'happy' > -100 at any token so far."
     )
-    assert plan(notebook)[1].startswith(said)
+    await_plan(notebook, 2, said)
     expect(root.locator(".sk-details")).to_contain_text(said)
     assert text(panel.baseline) == baseline
-    assert text(panel.steered) == notebook.execute("print(panel.run.text, end='')")
+    assert text(panel.steered) == notebook.run_text()
 
     root.get_by_label(f"{label} on").uncheck()
     panel.finish()
     assert text(panel.steered) == baseline
     root.get_by_role("button", name=f"Remove {label}").click()
-    assert len(plan(notebook)) == 1
+    await_plan(notebook, 1, "")
     for _ in range(2):
         root.get_by_role("button", name="Undo").click()
     panel.finish()
-    assert plan(notebook)[1].startswith(said)
+    await_plan(notebook, 2, said)
     assert not notebook.page.evaluate("'pwned' in window")
     assert root.locator("img").count() == 0
 
@@ -102,7 +108,9 @@ def test_seeds_hover_and_control(notebook: Notebook, panel: Panel) -> None:
     seed.fill("0, 4-5")
     seed.press("Enter")
     panel.finish()
-    assert text(panel.steered) == notebook.execute("print(''.join(run.text for run in panel.runs), end='')")
+    assert text(panel.steered) == notebook.execute(
+        "panel.wait(60); print(''.join(run.text for run in panel.runs), end='')"
+    )
     expect(panel.steered.get_by_role("list")).to_have_count(3)
     seed.fill("0")
     seed.press("Enter")
@@ -121,6 +129,7 @@ def test_seeds_hover_and_control(notebook: Notebook, panel: Panel) -> None:
 def test_steers_from_a_token_on(notebook: Notebook, panel: Panel) -> None:
     panel.run.click()
     panel.finish()
+    panel.await_measures()
     tokens = panel.steered.get_by_role("listitem")
     before = [token.text_content() for token in tokens.all()][:6]
     tokens.nth(6).focus()
@@ -130,13 +139,14 @@ def test_steers_from_a_token_on(notebook: Notebook, panel: Panel) -> None:
     panel.finish()
     expect(panel.root.get_by_role("button", name="The first 6 tokens are kept")).to_be_visible()
     assert [token.text_content() for token in tokens.all()][:6] == before
-    assert text(panel.steered) == notebook.execute("print(panel.run.text, end='')") != text(panel.baseline)
+    assert text(panel.steered) == notebook.run_text() != text(panel.baseline)
 
 
 def test_chat_presets_python_and_recipes(notebook: Notebook, panel: Panel, tmp_path: Path) -> None:
     root, page = panel.root, notebook.page
     panel.number("happy").fill("2")
     panel.finish()
+    panel.await_measures()
     written = text(panel.steered)
     root.get_by_role("button", name="Presets").click()
     root.get_by_label("Name of the preset").fill(EVIL)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from harness import CALM, PANEL, Notebook, Panel, text
+from harness import CALM, HELD, PANEL, Notebook, Panel, await_text, text
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -15,24 +15,20 @@ def panel(notebook: Notebook) -> Panel:
     return notebook.panel()
 
 
-def run_text(notebook: Notebook, name: str = "panel") -> str:
-    return notebook.execute(f"print({name}.run.text, end='')")
-
-
 def test_run_then_steer_by_keyboard(notebook: Notebook, panel: Panel) -> None:
     panel.run.press("Enter")
     panel.finish()
     baseline = text(panel.baseline)
     assert baseline
-    assert text(panel.steered) == baseline == run_text(notebook), "strength 0 is the identity"
+    assert text(panel.steered) == baseline == notebook.run_text(), "strength 0 is the identity"
     expect(panel.steered).to_contain_text(re.compile(r"\d+ tokens/s"))
 
     for key in ["PageUp", "PageUp", "ArrowRight"]:
         panel.slider.press(key)
     panel.finish()
     expect(panel.number("happy")).to_have_value("+1.1")
-    assert notebook.execute("print(panel.plan[0].strength, panel.run.plan[0].strength)") == "1.1 1.1\n"
-    assert text(panel.steered) == run_text(notebook) != baseline
+    notebook.await_printed("print(panel.plan[0].strength, panel.run.plan[0].strength)", "1.1 1.1\n")
+    assert text(panel.steered) == notebook.run_text() != baseline
     assert text(panel.baseline) == baseline
 
     panel.slider.press("0")
@@ -68,7 +64,7 @@ def test_newest_position_wins_under_the_mouse(notebook: Notebook, panel: Panel) 
     shown = float(panel.number("happy").input_value())
     assert shown > 2
     assert float(notebook.execute("print(panel.run.plan[0].strength)")) == shown
-    assert text(panel.steered) == run_text(notebook)
+    assert text(panel.steered) == notebook.run_text()
     panel.slider.dblclick()
     panel.finish()
     expect(panel.number("happy")).to_have_value("0")
@@ -96,8 +92,8 @@ def test_stop_and_go_on(notebook: Notebook, panel: Panel) -> None:
     panel.await_text()
     panel.stop.click()
     panel.finish()
+    assert text(panel.steered) == notebook.run_text()
     assert notebook.execute("print(panel.run.stopped)") == "cancelled\n"
-    assert text(panel.steered) == run_text(notebook)
     expect(panel.steered).to_contain_text("stopped")
     notebook.execute("panel._writer._model = model")
     panel.run.click()
@@ -111,16 +107,17 @@ def test_second_view_and_reload(notebook: Notebook, panel: Panel) -> None:
     first.slider.press("PageUp")
     first.finish()
     expect(second.number("happy")).to_have_value("+0.5")
-    assert text(first.steered) == text(second.steered) == run_text(notebook)
+    assert text(first.steered) == text(second.steered) == notebook.run_text()
+    notebook.await_printed("print(panel.plan[0].strength)", "0.5\n")
 
     notebook.command("docmanager:save")
     notebook.open()
     again = notebook.panel()
     expect(again.number("happy")).to_have_value("+0.5")
-    assert text(again.steered) == run_text(notebook)
+    await_text(again.steered, notebook.run_text())
     again.slider.press("PageUp")
     again.finish()
-    assert text(again.steered) == run_text(notebook)
+    assert text(again.steered) == notebook.run_text()
     undo = again.root.get_by_role("button", name="Undo")
     undo.click()
     undo.click()  # what was done before the reload
@@ -134,8 +131,7 @@ def test_python_drives_the_page(notebook: Notebook, panel: Panel) -> None:
     notebook.execute("panel.prompt, panel.plan = 'Tom and his dog', joy.add(1.5); panel.start(); panel.wait(60)")
     expect(panel.prompt).to_have_value("Tom and his dog")
     expect(panel.number("happy")).to_have_value("+1.5")
-    panel.finish()
-    assert text(panel.steered) == run_text(notebook)
+    await_text(panel.steered, notebook.run_text())
 
 
 def test_two_panels_on_one_model(notebook: Notebook) -> None:
@@ -145,26 +141,28 @@ def test_two_panels_on_one_model(notebook: Notebook) -> None:
         panel.slider.press("PageUp")
     for panel, name in zip(panels, ["panel", "other"], strict=True):
         panel.finish()
-        assert text(panel.steered) == run_text(notebook, name)
+        assert text(panel.steered) == notebook.run_text(name)
 
 
-def test_works_while_a_cell_is_running(notebook: Notebook) -> None:
-    notebook.run(PANEL, "import time; time.sleep(3)", wait=False)
+def test_works_while_a_cell_is_running(notebook: Notebook, release: None) -> None:
+    notebook.run(PANEL, HELD, wait=False)
     panel = notebook.panel()
     panel.slider.press("PageUp")
     panel.finish()
-    assert text(panel.steered)
+    shown = text(panel.steered)
     assert not notebook.page.evaluate("window.allRun"), "the cell should still be running"
+    notebook.release()
     notebook.idle()
-    assert text(panel.steered) == run_text(notebook)
+    assert text(panel.steered) == notebook.run_text() == shown != ""
 
 
-def test_says_that_the_kernel_is_busy(notebook: Notebook) -> None:
+def test_says_that_the_kernel_is_busy(notebook: Notebook, release: None) -> None:
     # As in hosts without subshells: the kernel answers once the cell has ended.
-    notebook.run(f"{PANEL}\ndel panel.comm._reply_subshell_for\npanel", "import time; time.sleep(2)", wait=False)
+    notebook.run(f"{PANEL}\ndel panel.comm._reply_subshell_for\npanel", HELD, wait=False)
     panel = notebook.panel()
     panel.run.click()
     expect(panel.status).to_contain_text("a cell is running")
+    notebook.release()
     panel.await_text()
     expect(panel.status).to_have_text("")
 
@@ -182,7 +180,7 @@ def test_says_what_is_wrong_with_a_setting(notebook: Notebook, panel: Panel) -> 
     panel.run.click()
     panel.finish()
     expect(panel.alert).to_have_count(0)
-    assert text(panel.steered) == run_text(notebook)
+    assert text(panel.steered) == notebook.run_text()
 
 
 BREAK = """
@@ -205,12 +203,12 @@ def test_an_error_in_the_model_keeps_the_text_and_the_panel(notebook: Notebook, 
     notebook.execute(BREAK)
     panel.run.click()
     expect(panel.alert).to_contain_text("out of memory")
-    assert len(panel.steered.get_by_role("listitem").all()) == 5
+    expect(panel.steered.get_by_role("listitem")).to_have_count(5)
     notebook.execute("panel._writer._model = model; panel.log.disabled = False")
     panel.run.click()
     panel.finish()
     expect(panel.alert).to_have_count(0)
-    assert text(panel.steered) == run_text(notebook)
+    assert text(panel.steered) == notebook.run_text()
 
 
 def test_keys_do_not_reach_the_notebook(notebook: Notebook, panel: Panel) -> None:
@@ -230,7 +228,7 @@ def test_hundred_restarts_lose_and_repeat_nothing(notebook: Notebook, panel: Pan
             panel.slider.press("ArrowRight" if burst % 4 < 2 else "ArrowLeft")
             notebook.page.wait_for_timeout(110 + 17 * ((burst + press) % 5))  # some are cut short, some end
         panel.finish()
-        assert text(panel.steered) == run_text(notebook)
+        assert text(panel.steered) == notebook.run_text()
         shown = panel.number("happy").input_value().replace("−", "-")
         assert float(notebook.execute("print(panel.run.plan[0].strength)")) == float(shown)
 
@@ -282,4 +280,4 @@ def test_kernel_restart(notebook: Notebook, panel: Panel) -> None:
     again = notebook.panel()
     again.run.click()
     again.finish()
-    assert text(again.steered) == run_text(notebook) == before
+    assert text(again.steered) == notebook.run_text() == before

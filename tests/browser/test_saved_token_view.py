@@ -1,17 +1,15 @@
 """A saved `TokenView`, by real keys and a real mouse, without a kernel or a network."""
 
-import dataclasses
 import re
 from collections.abc import Callable
 
 import pytest
-import torch
 from axe import check, dark
+from long_reading import repeated
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk
 import steerkit_widgets as skw
-from steerkit.dictionaries.codes import Codes
 from steerkit_widgets._base import Widget
 
 pytestmark = pytest.mark.browser
@@ -67,19 +65,7 @@ def test_axe(saved: Callable[[Widget], Locator], reading: sk.Reading, features: 
 def test_eight_thousand_tokens_change_colour_where_they_stand(
     saved: Callable[[Widget], Locator], reading: sk.Reading, features: sk.Dictionary
 ) -> None:
-    many = 8_000 // len(reading.tokens) + 1
-    prompt = sk.Prompt(*(getattr(reading.prompt, f.name) * many for f in dataclasses.fields(reading.prompt)))
-    codes = reading.codes[0][1]
-    repeated = Codes(
-        shape=(len(prompt), features.n_features),
-        starts=torch.cat([torch.zeros(1, dtype=torch.long), codes.starts.diff().repeat(many).cumsum(0)]),
-        features=codes.features.repeat(many),
-        values=codes.values.repeat(many),
-    )
-    long = dataclasses.replace(
-        reading, prompt=prompt, codes=((features, repeated),), coefficients=torch.zeros(len(prompt), 0)
-    )
-    view = skw.TokenView(long)
+    view = skw.TokenView(repeated(reading, 8_000))
     view.set_state({"_span": [3, 3]})
     root = saved(view)
     assert root.get_by_role("listitem").count() >= 8_000

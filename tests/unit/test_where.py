@@ -96,6 +96,7 @@ def test_what_does_not_overlap_shares_no_token(first, second):
         ({"positions": "last"}, "no position"),
         ({"positions": [1.5]}, "no position"),
         ({"positions": slice(0, 8, 2)}, "no position"),
+        ({"positions": [2**40]}, "no text reaches"),
         ({"new_positions": -1}, "from 0 on"),
         ({"roles": "user"}, "Put it into brackets"),
         ({"messages": ["first"]}, "whole number"),

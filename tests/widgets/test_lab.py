@@ -136,7 +136,9 @@ def test_what_it_refuses(lab: skw.Lab, storybook_model: sk.Model, features: sk.D
 
 def test_closing_ends_its_threads(storybook_model: sk.Model, features: sk.Dictionary) -> None:
     before = set(threading.enumerate())
-    lab = skw.Lab(storybook_model, features)
+    lab = skw.Lab(storybook_model, features, max_new_tokens=2)
+    lab.panel.start()
+    assert lab.wait(60)
     own = set(threading.enumerate()) - before
     assert own
     lab.close()

@@ -282,7 +282,7 @@ def test_errors_are_told_in_words(panel: Page, change: dict[str, Any], told: str
 
 def test_python_sets_what_the_screen_asks_for(panel: Page) -> None:
     joy, calm = vector(panel._model, "1.resid_post"), vector(panel._model, "0.resid_post", label="calm", seed=1)
-    edits = [joy.add(2, when=calm > 0.5), calm.ablate(where=sk.Where(prompt=False))]
+    edits = [joy.add(2, when=calm > 0.5), calm.ablate(where=sk.Where(prompt=False, new_positions=[(2, None)]))]
     panel.plan = edits
     panel.prompt, panel.settings = "The dog", {"seeds": [4], "temperature": 0}
     assert list(panel.plan) == edits

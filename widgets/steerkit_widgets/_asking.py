@@ -5,6 +5,7 @@ The page's end is `js/src/host/question.ts`.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ class AskedWidget(Widget):
         answer = self.questions().get(operation) if isinstance(operation, str) else None
         if answer is None or not isinstance(rid, str) or not isinstance(arguments, dict):
             known = ", ".join(self.questions())
-            raise ValueError(f"The page sent {content!r}; a {type(self).__name__} is asked for: {known}.")
+            raise ValueError(f"The page sent {reprlib.repr(content)}; a {type(self).__name__} is asked for: {known}.")
         assert self._worker is not None
         self._worker.submit(lambda: self._reply(rid, answer, arguments))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import reprlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from typing import Any
 import anywidget
 import traitlets
 
-from steerkit_widgets import _page
+from steerkit_widgets import _incoming, _page
 from steerkit_widgets._generation import PROTOCOL
+
+# What ipywidgets' messages must have, by their method.
+FIELDS = {"update": "state", "custom": "content", "request_state": "method"}
+LONGEST = 1000  # characters of an error
 
 
 class Widget(anywidget.AnyWidget):
@@ -52,22 +57,34 @@ class Widget(anywidget.AnyWidget):
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over traits from the page; what cannot be taken over is answered with an error."""
         try:
+            _incoming.check(sync_data)
+            if not_its := [name for name in sync_data if not self._is_set_by_view(name)]:
+                raise ValueError(f"The page changed {reprlib.repr(not_its)}, which is not for a page to change.")
             with self._writing:
                 super().set_state(sync_data)
         except Exception as error:
             self._refuse(None, type(error).__name__, str(error), "The page's change was not taken over.")
             self.send_state()
 
+    def _is_set_by_view(self, name: str) -> bool:
+        return self.has_trait(name) and bool(self.trait_metadata(name, "by_view"))
+
     def _handle_msg(self, msg: Any) -> None:
-        data = msg["content"]["data"]
-        if isinstance(data, dict) and "method" in data:
-            super()._handle_msg(msg)
+        # ipywidgets logs what it cannot read; the page has to be told. No trait takes buffers from a page.
+        try:
+            data = msg["content"]["data"]
+            if FIELDS[data["method"]] not in data or data.get("buffer_paths", []) != []:
+                raise ValueError(f"its fields are {list(data)}")
+        except Exception as error:
+            said = f"The page sent {reprlib.repr(msg)}, which is no message: {error!r}."
+            self._refuse(None, type(error).__name__, said, "Reload the page.")
         else:
-            self._refuse(None, "ValueError", f"The page sent {data!r}, which is no message.", "Reload the page.")
+            super()._handle_msg(msg)
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         # An exception here would appear nowhere: the page has to be told.
         try:
+            _incoming.check(content)
             self._answer(content)
         except Exception as error:
             rid = content.get("rid") if isinstance(content, dict) else None
@@ -75,17 +92,22 @@ class Widget(anywidget.AnyWidget):
 
     def _answer(self, content: Any) -> None:
         """Answer a message of the page. Widgets that take messages override it."""
-        raise ValueError(f"A {type(self).__name__} takes no messages; the page sent {content!r}.")
+        raise ValueError(f"A {type(self).__name__} takes no messages; the page sent {reprlib.repr(content)}.")
 
     def _refuse(self, rid: Any, kind: str, message: str, hint: str) -> None:
         self.send(
             {
                 "v": PROTOCOL,
-                "rid": rid if isinstance(rid, str) else None,
+                "rid": rid if isinstance(rid, str) and rid.isascii() else None,
                 "op": "error",
-                "error": {"kind": kind, "message": message, "hint": hint},
+                "error": {"kind": kind, "message": shortened(message), "hint": hint},
             }
         )
+
+
+def shortened(message: str) -> str:
+    """A message as a page shows it: one that quotes a whole text at length would hide what it says."""
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
 
 
 def refuse_unknown(name: str, unknown: dict[str, Any], known: list[str]) -> None:

@@ -24,6 +24,8 @@ from steerkit.tokens import PromptLike
 PLACE = "the panel's document"
 # Of the page's palette; further edits begin again with the first.
 N_HUES = 6
+# Each is a pair of texts, one below the other; more at once help nobody.
+MOST_SEEDS = 16
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Document:
 
     Raises:
         PlanError: It is of another form.
-        SettingError: It asks for no seed.
+        SettingError: It asks for no seed, or for too many.
     """
 
     prompt: str | list[dict[str, str]]
@@ -64,6 +66,10 @@ class Document:
     def __post_init__(self) -> None:
         if not self.seeds:
             raise SettingError("There is no seed. Give one or more whole numbers, such as 0 or 0, 1, 2.")
+        if len(self.seeds) > MOST_SEEDS:
+            raise SettingError(
+                f"There are {len(self.seeds):,} seeds. A panel writes at most {MOST_SEEDS} pairs of texts."
+            )
 
     @classmethod
     def read(cls, value: object) -> Document:
@@ -141,6 +147,18 @@ def rows(edits: Iterable[dict[str, Any]], taken: Iterable[Row] = ()) -> tuple[Ro
     return tuple(before)
 
 
+def check_preset(value: object) -> None:
+    """Let a preset through that is of its form: {name, edits}, the edits as those of a document.
+
+    Raises:
+        PlanError: It is of another.
+    """
+    record = Record(value, "a preset")
+    record.take("name", str)
+    list(map(_row, record.records("edits")))
+    record.done()
+
+
 def _prompt(record: Record) -> str | list[dict[str, str]]:
     if "text" in record:
         prompt: str | list[dict[str, str]] = record.take("text", str)
@@ -159,7 +177,22 @@ def _message(record: Record) -> dict[str, str]:
 def _row(record: Record) -> Row:
     row = Row(record.take("id", str), record.take("hue", int), record.take("edit", dict))
     record.done()
+    edit = Record(row.edit, f"an edit of {PLACE}")
+    edit.take("operator", str)
+    _check_target(edit.need("target"))
     return row
+
+
+def _check_target(record: Record) -> None:
+    """It has what names a target: see `_targets.key`."""
+    if "vector" in record:
+        record.take("vector", int)
+        return
+    record.take("dictionary", int)
+    if "feature" in record:
+        record.take("feature", int)
+    elif "error_term" not in record:
+        record.need("reweighing").take("by", str)
 
 
 def _stage(record: Record) -> Stage:

@@ -6,6 +6,7 @@ The page's end of these messages is `js/src/host/protocol.ts`.
 from __future__ import annotations
 
 import math
+import reprlib
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,9 +87,9 @@ class Generation:
             change, self.change = self.change, None
             return change
 
-    def started(self) -> dict[str, Any]:
-        """The message that announces the run."""
-        return {"v": PROTOCOL, "rid": self.rid, "op": "start", "document": self.document.to_json()}
+    def started(self, *, anew: bool) -> dict[str, Any]:
+        """The message that announces the run: that it starts now, or to a page that asks what is running."""
+        return {"v": PROTOCOL, "rid": self.rid, "op": "start", "document": self.document.to_json(), "anew": anew}
 
     def none(self) -> list[dict[str, int]]:
         """How many items a page has that has none."""
@@ -116,8 +117,10 @@ class Generation:
             ValueError: It says something else.
         """
         counts = have if isinstance(have, list) and len(have) == len(self.parts) else []
-        if not counts or not all(isinstance(n, dict) and all(isinstance(n.get(p), int) for p in PARTS) for n in counts):
-            raise ValueError(f"The page sent have={have!r}; a pull says how many items of each of {PARTS} it has.")
+        if not counts or not all(isinstance(n, dict) and all(type(n.get(p)) is int for p in PARTS) for n in counts):
+            raise ValueError(
+                f"The page sent have={reprlib.repr(have)}; a pull says how many items of each of {PARTS} it has."
+            )
         return [{part: max(0, n[part]) for part in PARTS} for n in counts]
 
 

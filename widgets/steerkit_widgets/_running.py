@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import reprlib
 import time
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
@@ -57,7 +58,7 @@ class Running:
         previous, self._current = self._current, generation
         if previous is not None:
             previous.cancelled.set()
-        self._send(generation.started())
+        self._send(generation.started(anew=True))
         self._worker.submit(lambda: self._generate(generation))
 
     def stop(self) -> None:
@@ -90,7 +91,7 @@ class Running:
             if current is not None and current.end is None:
                 self._tell_all(current)
         elif not isinstance(rid, str):
-            raise ValueError(f"The page sent {message!r}, which names no run.")
+            raise ValueError(f"The page sent {reprlib.repr(message)}, which names no run.")
         elif operation == "run":
             self.begin(rid, Document.read(message.get("document")))
         elif operation == "change":
@@ -106,11 +107,11 @@ class Running:
 
     def _repair(self, current: Generation | None, message: dict[str, Any]) -> None:
         if current is None:
-            raise ValueError(f"The page sent {message!r}; there has been no run here. Press Run.")
+            raise ValueError(f"The page sent {reprlib.repr(message)}; there has been no run here. Press Run.")
         self._send(current.since(current.read_have(message.get("have"))))
 
     def _tell_all(self, generation: Generation) -> None:
-        self._send(generation.started())
+        self._send(generation.started(anew=False))
         self._send(generation.since(generation.none()))
 
     def _generate(self, generation: Generation) -> None:
@@ -134,14 +135,16 @@ class Running:
         # The run may have ended otherwise meanwhile, or another may count.
         ours = self._current is generation and generation.finish([pair.steered.stopped for pair in pairs])
         generation.finish([])
+        if kept := ours and bool(pairs):
+            # Before the page hears of the end: who reads them then finds what the page shows.
+            self.pairs, self.alternatives, self.document = pairs, [], generation.document
         self._push(generation, have)
-        if ours and pairs:
-            self._keep(generation, pairs)
+        if kept:
+            self._measure(generation, pairs)
         generation.ended.set()
 
-    def _keep(self, generation: Generation, pairs: list[Pair]) -> None:
-        """Keep the texts, and measure them unless another run waits."""
-        self.pairs, self.alternatives, self.document = pairs, [], generation.document
+    def _measure(self, generation: Generation, pairs: list[Pair]) -> None:
+        """Measure the texts, unless another run waits, and save them."""
         texts = [
             {**generation.parts[sample], "stopped": pair.steered.stopped, "measures": None}
             for sample, pair in enumerate(pairs)

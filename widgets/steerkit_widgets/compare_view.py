@@ -39,7 +39,7 @@ class CompareView(Widget):
     _prompt = traitlets.Unicode().tag(sync=True)  # set by Python
     _baseline = traitlets.Dict().tag(sync=True)  # set by Python
     _steered = traitlets.Dict().tag(sync=True)  # set by Python
-    _span = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view: first and last token
+    _span = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view: first and last token
 
     def __init__(self, comparison: sk.Comparison, **unknown: Any) -> None:
         refuse_unknown("CompareView", unknown, ["comparison"])

@@ -42,10 +42,10 @@ class ContrastView(AskedWidget):
     _esm = bundle("contrast_view.js")
     _css = bundle("contrast_view.css")
 
-    positives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by the view, or by Python
-    negatives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # likewise
+    positives = traitlets.List(traitlets.Unicode()).tag(sync=True, by_view=True)  # set by the view, or by Python
+    negatives = traitlets.List(traitlets.Unicode()).tag(sync=True, by_view=True)  # likewise
     _found = traitlets.Dict(allow_none=True).tag(sync=True)  # set by Python
-    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view
 
     def __init__(
         self,

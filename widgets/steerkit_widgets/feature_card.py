@@ -133,7 +133,7 @@ class FeatureCard(AskedWidget):
 
     def _show(self, arguments: dict[str, Any]) -> Answer:
         index, dictionary = arguments.get("feature"), self._feature.dictionary
-        if not isinstance(index, int) or not 0 <= index < dictionary.n_features:
+        if type(index) is not int or not 0 <= index < dictionary.n_features:
             raise QuestionError(f"feature={index!r}; features are 0 to {dictionary.n_features - 1}.")
         self.feature = dictionary[index]
         return Answer({})

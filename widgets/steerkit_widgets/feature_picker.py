@@ -53,8 +53,8 @@ class FeaturePicker(AskedWidget):
     _features = traitlets.Dict().tag(sync=True)  # set by Python
     _families = traitlets.Dict().tag(sync=True)  # set by Python
     _ways = traitlets.List(traitlets.Unicode()).tag(sync=True)  # set by Python
-    _selected = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view
-    _listed = traitlets.List(traitlets.Int()).tag(sync=True)  # set by the view: the first of its list
+    _selected = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view
+    _listed = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)  # set by the view: the first of its list
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class FeaturePicker(AskedWidget):
 
     def _nearest(self, arguments: dict[str, Any]) -> list[tuple[int, float]]:
         feature = arguments.get("feature")
-        if not isinstance(feature, int) or not 0 <= feature < self.features.n_features:
+        if type(feature) is not int or not 0 <= feature < self.features.n_features:
             raise QuestionError(f"feature={feature!r}; features are 0 to {self.features.n_features - 1}.")
         return [(near.index, float("nan")) for near in self.features.nearest(feature, OTHERWISE)]
 

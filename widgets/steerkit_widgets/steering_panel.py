@@ -23,7 +23,7 @@ from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
 from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._document import Document, Row, plain_prompt, rows
+from steerkit_widgets._document import Document, Row, check_preset, plain_prompt, rows
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
 from steerkit_widgets._targets import Targets, key
@@ -46,7 +46,7 @@ class SteeringPanel(AskedWidget):
         features: A dictionary to search in; or vectors and features, a slider each at rest, and dictionaries.
         prompt: What the texts begin with: a text, or chat messages.
         max_new_tokens: Length of the new text, in tokens.
-        seeds: Seed of the noise that both texts draw from; several for several pairs of texts.
+        seeds: Seed of the noise that both texts draw from; several, 16 at most, for several pairs of texts.
         temperature: 0 is greedy.
         top_p: Share of the probability that is drawn from.
         limit: Strength at the ends of the sliders, in multiples of the direction; without it, features whose maximum
@@ -66,12 +66,10 @@ class SteeringPanel(AskedWidget):
     _css = bundle("steering_panel.css")
 
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
-    _document = traitlets.Dict().tag(sync=True, echo_update=False)  # set by the view, and by Python
-    _presets = traitlets.List().tag(sync=True, echo_update=False)  # set by the view, and by Python
-    _history = traitlets.Dict(  # set by the view: the documents that Undo and Redo go to
-        per_key_traits={name: traitlets.List(traitlets.Dict()) for name in ("past", "future")},
-        default_value={"past": [], "future": []},
-    ).tag(sync=True, echo_update=False)
+    _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
+    # Set by the view: the documents that Undo and Redo go to.
+    _history = traitlets.Dict(default_value={"past": [], "future": []}).tag(sync=True, by_view=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -272,6 +270,26 @@ class SteeringPanel(AskedWidget):
             return Document.read(proposal["value"]).to_json()
         except SteerkitError as error:
             raise traitlets.TraitError(str(error)) from error
+
+    @traitlets.validate("_presets")
+    def _presets_of_their_form(self, proposal: dict[str, Any]) -> list[Any]:
+        try:
+            for one in proposal["value"]:
+                check_preset(one)
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal["value"]
+
+    @traitlets.validate("_history")
+    def _history_of_its_form(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        try:
+            record = Record(proposal["value"], "a history")
+            for one in record.take("past", list) + record.take("future", list):
+                Document.read(one)
+            record.done()
+        except SteerkitError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal["value"]
 
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:

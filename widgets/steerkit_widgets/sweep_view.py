@@ -42,7 +42,7 @@ class SweepView(Widget):
     _effect = traitlets.Unicode().tag(sync=True)  # set by Python
     _prompt = traitlets.Unicode().tag(sync=True)  # set by Python
     _runs = traitlets.List(traitlets.Dict()).tag(sync=True)  # set by Python, in the order of strengths
-    _chosen = traitlets.Int(allow_none=True).tag(sync=True)  # set by the view: the place of a run
+    _chosen = traitlets.Int(allow_none=True).tag(sync=True, by_view=True)  # set by the view: the place of a run
 
     def __init__(self, sweep: sk.Sweep, effect: Callable[[sk.Run], float] | None = None, **unknown: Any) -> None:
         refuse_unknown("SweepView", unknown, ["effect"])

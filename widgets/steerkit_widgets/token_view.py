@@ -56,8 +56,8 @@ class TokenView(Widget):
     # Set by Python: source, index and label of features that were asked for and fire nowhere in this text.
     _silent = traitlets.List().tag(sync=True)
     # Set by the view: pairs of a source's place and a feature of it; the first and the last token.
-    _selected = traitlets.List(traitlets.List(traitlets.Int(), minlen=2, maxlen=2)).tag(sync=True)
-    _span = traitlets.List(traitlets.Int()).tag(sync=True)
+    _selected = traitlets.List(traitlets.List(traitlets.Int(), minlen=2, maxlen=2)).tag(sync=True, by_view=True)
+    _span = traitlets.List(traitlets.Int()).tag(sync=True, by_view=True)
 
     def __init__(self, reading: sk.Reading, selected: Sequence[Target] = (), **unknown: Any) -> None:
         refuse_unknown("TokenView", unknown, ["selected"])

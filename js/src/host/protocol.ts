@@ -38,6 +38,7 @@ export type ToKernel =
 export type News = { [K in keyof Parts]?: [from: number, items: Parts[K]] }[];
 
 export type FromKernel =
-  | { v: 1; rid: string; op: "start"; document: PanelDocument }
+  /** `anew`: it starts now; else it has been running, and a page has asked. */
+  | { v: 1; rid: string; op: "start"; document: PanelDocument; anew: boolean }
   | { v: 1; rid: string; op: "tokens"; parts: News; seconds: number; end: End | null }
   | { v: 1; rid: string | null; op: "error"; error: Failure };

@@ -188,9 +188,15 @@ export class Session {
   }
 
   /** The kernel has taken up a run: ours, or one that Python or another page started. */
-  #adopt({ rid, document }: Extract<FromKernel, { op: "start" }>): void {
-    const superseded = rid.startsWith(`${this.#nonce}-`) && rid !== this.#lastSent;
-    if (superseded) return;
+  #adopt({ rid, document, anew }: Extract<FromKernel, { op: "start" }>): void {
+    const own = rid.startsWith(`${this.#nonce}-`);
+    if (own && rid !== this.#lastSent) return; // superseded
+    // Changes of another page are not echoed: its sliders show in its runs.
+    if (!own && anew) {
+      const shown = this.#model.get("_document");
+      if (JSON.stringify(shown) !== JSON.stringify(document))
+        this.#model.set("_document", document);
+    }
     if (rid !== this.#run?.rid) this.#begin(new Run(rid, document));
     if (this.#run) this.#run.accepted = true;
   }

@@ -78,9 +78,12 @@ export function readingStrip(
   const paintSeen = () => {
     const frame = (root.closest(".sk-strips") ?? root).getBoundingClientRect();
     const margin = frame.height / 2;
-    for (const { element, first, end } of passages) {
+    // All are measured before one is written: to measure after that would lay the text out again.
+    const seen = passages.filter(({ element }) => {
       const { top, bottom } = element.getBoundingClientRect();
-      if (bottom < frame.top - margin || top > frame.bottom + margin) continue;
+      return bottom >= frame.top - margin && top <= frame.bottom + margin;
+    });
+    for (const { first, end } of seen) {
       for (let index = first; index < end; index++) {
         const style = look(index);
         if (style === (painted[index] ?? "")) continue;
