@@ -21,8 +21,14 @@ N_TOKENS = 8_000
 SHOWN = """async (root, act, shows) => {
   const asked = performance.now();
   act();
-  while (!shows()) await new Promise(done => new MutationObserver((_, observer) => { observer.disconnect(); done(); })
-    .observe(root, { subtree: true, childList: true, attributes: true, characterData: true }));
+  while (!shows()) {
+    if (performance.now() - asked > 10_000) throw new Error('nothing was shown');
+    await new Promise(done => {
+      new MutationObserver((_, observer) => { observer.disconnect(); done(); })
+        .observe(root, { subtree: true, childList: true, attributes: true, characterData: true });
+      setTimeout(done, 1_000);
+    });
+  }
   await new Promise(done => requestAnimationFrame(done));
   return performance.now() - asked;
 }"""

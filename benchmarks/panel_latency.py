@@ -118,7 +118,7 @@ def _panel(panel: Panel, n: int) -> Rows:
         page.keyboard.press(step)
         yield "slider to first token, running", noted("first")
         page.wait_for_timeout(100)
-        panel.stop.click()
+        panel.stop.dispatch_event("click")  # at once, and even if the text has just ended
         yield "Stop to rest", noted("rest")
         panel.finish()
     panel.run.click()

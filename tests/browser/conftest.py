@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,13 +25,21 @@ def browser() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="session")
-def shared_notebook(server: Server, browser: BrowserContext) -> Notebook:
-    return Notebook(server, browser.new_page(), "shared.ipynb")
+def notebooks(server: Server, browser: BrowserContext) -> Callable[[str], Notebook]:
+    """Opens, once for each host, a notebook whose kernel has the model."""
+    return functools.cache(lambda app: Notebook(server, browser.new_page(), f"shared-{app}.ipynb", app))
 
 
 @pytest.fixture
-def notebook(shared_notebook: Notebook) -> Iterator[Notebook]:
+def app(request: pytest.FixtureRequest) -> str:
+    """The host of `notebook`: JupyterLab, unless a test asks for others too."""
+    return getattr(request, "param", "lab")
+
+
+@pytest.fixture
+def notebook(notebooks: Callable[[str], Notebook], app: str) -> Iterator[Notebook]:
     """A notebook whose kernel has the model; the page's console must stay clean."""
+    shared_notebook = notebooks(app)
     try:
         shared_notebook.server.reach()
     except RuntimeError as error:

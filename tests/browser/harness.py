@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real Chromium, and the panel in it as people and screen readers find it."""
+"""A real JupyterLab or Notebook 7 in a real Chromium, and the panel in it as people and screen readers find it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
+import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+
+from steerkit_widgets.cli import EXTENSIONS
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT.parent / "shared" / "data" / "models" / "tinystories656K"
@@ -56,6 +59,10 @@ for _ in range(2400):
 """
 
 
+# Tests marked so run in both; `notebook` is in JupyterLab alone for the others.
+IN_NOTEBOOKS = pytest.mark.parametrize("app", ["lab", "notebook"], indirect=True, scope="module")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,7 +70,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A JupyterLab server on `root` with settings of its own; it ends with its kernels."""
+    """A server of JupyterLab, Notebook 7 and Voila on `root`, with settings of its own; it ends with its kernels."""
 
     def __init__(self, root: Path, state: Path) -> None:
         self.root, self.state = root, state
@@ -82,6 +89,8 @@ class Server:
         # The model is tiny: threads that wait for each other while Chromium works cost more than they bring.
         self.env["OMP_NUM_THREADS"] = "1"
         self._set("@jupyterlab/apputils-extension", "notification", {"fetchNews": "false"})
+        # Cells out of sight stay on the page.
+        self._set("@jupyterlab/notebook-extension", "tracker", {"windowingMode": "none"})
 
     def __enter__(self) -> Server:
         command = [
@@ -90,7 +99,8 @@ class Server:
             *("--ServerApp.port_retries=0", "--ServerApp.open_browser=False"),
             *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"),
             # `window.jupyterapp`: commands and kernels without brittle selectors.
-            "--LabApp.expose_app_in_browser=True",
+            *("--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"),
+            *(f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS),
         ]
         self._log = open(self.state / "server.log", "wb")
         self._process = subprocess.Popen(
@@ -147,24 +157,29 @@ def chromium() -> Iterator[BrowserContext]:
         browser.close()
 
 
-class Notebook:
-    """A notebook open in JupyterLab. Its first cell loads the model."""
+def write_notebook(path: Path, sources: list[str]) -> None:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=cells), path)
 
-    def __init__(self, server: Server, page: Page, name: str) -> None:
-        self.server, self.page, self.name = server, page, name
+
+class Notebook:
+    """A notebook open in JupyterLab (`app="lab"`) or Notebook 7 (`"notebook"`). Its first cell is the set-up."""
+
+    app = "lab"
+
+    def __init__(self, server: Server, page: Page, name: str, app: str = "lab", setup: str = SETUP) -> None:
+        self.server, self.page, self.name, self.app = server, page, name, app
         self.errors: list[str] = []
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = nbformat.v4.new_notebook(
-            metadata={"kernelspec": kernel}, cells=[nbformat.v4.new_code_cell(SETUP.strip())]
-        )
-        nbformat.write(notebook, server.root / name)
+        write_notebook(server.root / name, [setup])
         self.open()
         self.command("notebook:run-all-cells")
 
     def open(self) -> None:
-        self.page.goto(f"{self.server.url}/lab/tree/{self.name}?token={self.server.token}&reset", timeout=60_000)
+        folder = {"lab": "lab/tree", "notebook": "notebooks"}[self.app]
+        self.page.goto(f"{self.server.url}/{folder}/{self.name}?token={self.server.token}&reset", timeout=60_000)
         self.page.wait_for_function("window.jupyterapp", timeout=60_000)
         self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
         self.idle()

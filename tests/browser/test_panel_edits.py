@@ -1,13 +1,13 @@
-"""The panel's list of edits, its history, seeds and exchange, in JupyterLab; all text shown is hostile."""
+"""The list of edits, its history, seeds and exchange, in JupyterLab and Notebook 7; all text shown is hostile."""
 
 import json
 from pathlib import Path
 
 import pytest
-from harness import PANEL, Notebook, Panel, text
+from harness import IN_NOTEBOOKS, PANEL, Notebook, Panel, text
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_NOTEBOOKS]
 
 EVIL = "<img src=x onerror='window.pwned = 1'>"
 # A dictionary whose every label would run, if it were run.

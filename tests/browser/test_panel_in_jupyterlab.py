@@ -1,12 +1,12 @@
-"""`SteeringPanel` in JupyterLab, by real keys and a real mouse, on a real model."""
+"""`SteeringPanel` in JupyterLab and Notebook 7, by real keys and a real mouse, on a real model."""
 
 import re
 
 import pytest
-from harness import CALM, HELD, PANEL, Notebook, Panel, await_text, text
+from harness import CALM, HELD, IN_NOTEBOOKS, PANEL, Notebook, Panel, await_text, text
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_NOTEBOOKS]
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
-"""The widgets beside the panel in JupyterLab, by real keys and a real mouse, linked with each other."""
+"""The widgets beside the panel in JupyterLab and Notebook 7, by real keys and a real mouse, linked with each other."""
 
 import re
 
 import pytest
 from axe import check
-from harness import Notebook
+from harness import IN_NOTEBOOKS, Notebook
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_NOTEBOOKS]
 VIEWS = (
     "storybook_model = sk.load(); features = storybook_model.dictionary()",
     "picker = skw.FeaturePicker(features, storybook_model)\npicker",

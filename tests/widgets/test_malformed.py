@@ -18,7 +18,7 @@ import steerkit_widgets as skw
 from steerkit_widgets._base import Widget
 
 PROMPT = "One day, Mia"
-N_MESSAGES = 200
+N_MESSAGES = 120
 NUMBERS = [0, -1, 1, 2**63, -(2**64), 10**400, 0.5, 1e308, float("nan"), float("inf"), float("-inf"), True]
 TEXTS = ["", "\0", "\ud800", "a" * 100_000, "<script>alert(1)</script>", "__class__", "../../etc/passwd", "e0"]
 

@@ -20,8 +20,8 @@ from steerkit import embedded
 from steerkit.errors import EngineError
 
 PORT = 8866
-# Of all that extends the JupyterLab of this environment, what draws widgets.
-EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "anywidget"]
+# Of all that extends JupyterLab and Voila in this environment, what draws widgets.
+EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 # Voila's template asks a server elsewhere for icons; the lab needs no network and gets none.
 ALLOWED = "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; connect-src 'self' ws://127.0.0.1:*"
 
@@ -61,6 +61,7 @@ def serve(options: argparse.Namespace) -> None:
         EngineError: Voila is not installed.
     """
     try:
+        from jupyter_core.utils import run_sync
         from voila.app import Voila
     except ImportError:
         raise EngineError(
@@ -74,11 +75,17 @@ def serve(options: argparse.Namespace) -> None:
             if not options.no_browser:
                 webbrowser.open(self.display_url)
 
+        def stop(self) -> None:
+            # Kernels have nothing to save: they are not asked to end first.
+            run_sync(self.kernel_manager.shutdown_all)(now=True)
+            super().stop()
+
     with tempfile.TemporaryDirectory(prefix="steerkit-lab-") as folder:
         path = Path(folder) / "lab.ipynb"
         nbformat.write(notebook(options), path)
         # Voila says on every page what its author needs to know; what goes wrong in the notebook shows on the page.
-        logging.getLogger("tornado.application").setLevel(logging.ERROR)
+        for name in ("tornado.application", "tornado.general"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         server = Server()
         # As options of a command line, which no configuration of Voila's overrides.
         server.initialize(
@@ -87,7 +94,7 @@ def serve(options: argparse.Namespace) -> None:
                 *("--Voila.ip=127.0.0.1", f"--port={options.port}", "--Voila.auto_token=True"),
                 *("--Voila.open_browser=True", "--Voila.log_level=ERROR"),
                 *(f"--theme={options.theme}", "--show_tracebacks=True"),
-                f"--VoilaConfiguration.extension_allowlist={EXTENSIONS}",
+                *(f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS),
             ]
         )
         server.tornado_settings = {"headers": {"Content-Security-Policy": ALLOWED}}

@@ -7,10 +7,12 @@ import type { AnyModel } from "@anywidget/types";
  * exported page has none.
  */
 export function silenceOf(model: Pick<AnyModel, "widget_manager">, gone: boolean): string {
-  if (gone) {
-    return "The kernel is gone. Run the cell again; what is shown here stays.";
-  }
   const { kernel } = model.widget_manager as unknown as { kernel?: { status?: string } | null };
+  if (gone) {
+    return kernel === undefined
+      ? "No answer from a kernel: a saved page has none. What is shown here stays; open the notebook and run the cell for more."
+      : "The kernel is gone. Run the cell again; what is shown here stays.";
+  }
   switch (kernel?.status) {
     case "busy":
       return "The kernel is busy: a cell is running. This starts as soon as the cell lets it.";

@@ -11,11 +11,15 @@ const MIME = "application/vnd.jupyter.widget";
 /** A model whose kernel never answers. */
 function silentModel(traits: Record<string, unknown>) {
   const listeners = new Map<string, Set<() => void>>();
+  const tell = (event: string) => {
+    for (const listener of listeners.get(event) ?? []) listener();
+  };
   return {
+    tell,
     get: (key: string) => traits[key],
     set(key: string, value: unknown) {
       traits[key] = value;
-      for (const listener of listeners.get(`change:${key}`) ?? []) listener();
+      tell(`change:${key}`);
     },
     on: (event: string, listener: () => void) => {
       listeners.set(event, (listeners.get(event) ?? new Set()).add(listener));
@@ -53,6 +57,8 @@ async function draw(saved: Record<string, Saved>, id: string, el: HTMLElement): 
     render: (place: { el: HTMLElement }) => draw(saved, ref.replace("anywidget:", ""), place.el),
   });
   initialize({ model, signal });
+  // As ipywidgets tells of a kernel that is gone: what is shown stays, whatever is asked for.
+  model.tell("comm_live_update");
   render({ model, signal, el, host: { getWidget } });
 }
 

@@ -4,6 +4,8 @@ import { luminance, mix, type Rgb, tintCap } from "../parts/colour";
 export const N_HUES = 6;
 /** The strongest tint, where contrast allows it. */
 const MOST = 0.5;
+/** Some hosts fade from one theme to the other. */
+const FADED_MS = 400;
 const THEME_ATTRIBUTES = [
   "class",
   "style",
@@ -32,7 +34,12 @@ export function followTheme(root: HTMLElement, signal: AbortSignal): void {
       root.style.setProperty(`--sk-cap-${hue}`, `${Math.round(cap * 100)}%`);
     }
   };
-  const themes = new MutationObserver(apply);
+  let later: ReturnType<typeof setTimeout> | undefined;
+  const themes = new MutationObserver(() => {
+    apply();
+    clearTimeout(later);
+    later = setTimeout(apply, FADED_MS);
+  });
   for (const element of [document.documentElement, document.body]) {
     themes.observe(element, { attributes: true, attributeFilter: THEME_ATTRIBUTES });
   }
@@ -41,6 +48,7 @@ export function followTheme(root: HTMLElement, signal: AbortSignal): void {
   layout.observe(root);
   signal.addEventListener("abort", () => {
     themes.disconnect();
+    clearTimeout(later);
     layout.disconnect();
   });
 }
@@ -63,9 +71,15 @@ function opaque(): Paint | null {
   };
 }
 
+/** What an element stands in; marimo puts each widget into a shadow root. */
+function around(element: Element): Element | null {
+  const root = element.getRootNode();
+  return element.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
+}
+
 function behind(root: HTMLElement, paint: Paint): Rgb {
   const layers: string[] = [];
-  for (let at = root.parentElement; at; at = at.parentElement) {
+  for (let at = around(root); at; at = around(at)) {
     layers.push(getComputedStyle(at).backgroundColor);
   }
   return layers.reduceRight<Rgb>((under, layer) => paint(layer, under), [255, 255, 255]);

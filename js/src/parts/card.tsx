@@ -1,5 +1,6 @@
 import type { ComponentChildren, RefObject } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
+import { useOwnId } from "./own_id";
 
 /** The item that the pointer or the keyboard is on, and where it stands in the widget. */
 export interface Pointed {
@@ -46,7 +47,7 @@ export function Card({ id, at, children }: Props) {
 
 /** The item that a card speaks of: `point` is told, and the item says by which card it is described. */
 export function usePointed(root: RefObject<HTMLElement | null>) {
-  const id = useId();
+  const id = useOwnId();
   const [pointed, setPointed] = useState<Pointed | null>(null);
   const point = (index: number | null, element: HTMLElement | null) => {
     root.current!.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");

@@ -1,7 +1,8 @@
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Target } from "../host/document";
 import type { Question } from "../host/question";
 import { OWN_KEYS } from "./focus";
+import { useOwnId } from "./own_id";
 
 interface Props {
   question: Question<{ words: string }, Target[]>;
@@ -10,7 +11,7 @@ interface Props {
 
 /** A search for features by their labels; arrow keys walk along what is found, Enter takes it. */
 export function SearchBox({ question, onChoose }: Props) {
-  const id = useId();
+  const id = useOwnId();
   const [words, setWords] = useState("");
   const [at, setAt] = useState(0);
   const { answered, failure, notice } = question;

@@ -1,8 +1,9 @@
 import type { ComponentChildren, RefObject } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { EditRow } from "../host/document";
 import type { Pair, Shown } from "../host/shown";
 import { type Pointed, pointedAt } from "./card";
+import { useOwnId } from "./own_id";
 import { Prose } from "./prose";
 import { TokenCard } from "./token_card";
 
@@ -38,7 +39,7 @@ interface Props {
 /** The texts of one side, one a seed; a card tells of the token that the pointer or the keyboard is on. */
 export function TextPane(props: Props) {
   const { name, texts, marks, tools, tint, picking, edits, labels } = props;
-  const id = useId();
+  const id = useOwnId();
   const [pointed, setPointed] = useState<(Pointed & { sample: number; token: HTMLElement }) | null>(
     null,
   );

@@ -1,5 +1,5 @@
 import type { AnyModel } from "@anywidget/types";
-import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { numbers } from "../host/arrays";
 import { ALL, choose, type Filter, type Order } from "../host/choice";
 import { type PackedFamilies, type PackedPicker, PickerFeatures } from "../host/picker_features";
@@ -10,6 +10,7 @@ import { Button } from "../parts/button";
 import { Choice } from "../parts/choice";
 import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
+import { useOwnId } from "../parts/own_id";
 import { Filters } from "../parts/picker_filters";
 import { Cells, columnsOf, described } from "../parts/picker_row";
 import { VirtualRows } from "../parts/virtual_rows";
@@ -95,7 +96,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
   const [order, setOrder] = useState<Order>("match");
   const [active, setActive] = useState(0);
   const root = useRef<HTMLDivElement>(null);
-  const id = useId();
+  const id = useOwnId();
   useLayoutEffect(() => followTheme(root.current!, signal), []);
 
   const selected = model.get("_selected");

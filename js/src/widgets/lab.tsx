@@ -1,6 +1,6 @@
 import type { AnyModel, Host } from "@anywidget/types";
 import type { ComponentChildren } from "preact";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { download } from "../host/download";
 import { Question } from "../host/question";
 import { followTheme } from "../host/theme";
@@ -8,6 +8,7 @@ import { useTraits, type ViewProps, widget } from "../host/widget";
 import { Button } from "../parts/button";
 import { Choice } from "../parts/choice";
 import { Alarm } from "../parts/notices";
+import { useOwnId } from "../parts/own_id";
 import "./lab.css";
 
 type Place = "panel" | "tokens" | "picker" | "card" | "sweep" | "contrast";
@@ -122,7 +123,7 @@ interface ViewOf {
 
 /** A widget of the lab, with what the lab adds to it. */
 function View({ name, place, model, host, signal, children }: ViewOf) {
-  const id = useId();
+  const id = useOwnId();
   const el = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     host?.getWidget(model.get(place)).then(({ render }) => render({ el: el.current!, signal }));

@@ -80,9 +80,8 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
     };
   });
   const pane = { length: settings.max_new_tokens, edits, labels, root };
-  const failure = [session, panel.load, panel.script, panel.recipe].find(
-    (one) => one.failure,
-  )?.failure;
+  const asked = [session, panel.load, panel.script, panel.recipe];
+  const failure = asked.find((one) => one.failure)?.failure;
   const kept = before.at(-1)?.until;
   const at = picked !== null && !running ? pairs[0]?.steered.tokens[picked] : undefined;
   return (
@@ -231,7 +230,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
         />
       </div>
       <div class="sk-foot">
-        <span role="status">{session.notice || panel.load.notice}</span>
+        <span role="status">{asked.find((one) => one.notice)?.notice}</span>
         {document.control && written && (
           <span class="sk-warning">Random directions are in force.</span>
         )}

@@ -1,8 +1,9 @@
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
 import { Curve } from "../parts/curve";
 import { OWN_KEYS } from "../parts/focus";
+import { useOwnId } from "../parts/own_id";
 import { format } from "../parts/strength";
 import "./sweep_view.css";
 
@@ -27,7 +28,7 @@ interface State {
 function SweepView({ model, signal }: ViewProps<State, null>) {
   useTraits(model, ["_chosen", "_runs"], signal);
   const root = useRef<HTMLDivElement>(null);
-  const id = useId();
+  const id = useOwnId();
   useLayoutEffect(() => followTheme(root.current!, signal), []);
   const runs = model.get("_runs");
   const chosen = model.get("_chosen");
