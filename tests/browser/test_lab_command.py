@@ -66,7 +66,7 @@ def test_it_serves_those_with_the_token_and_ends_when_told_to(
 
     page = browser.new_page()
     answers = elsewhere(page)
-    page.goto(address)
+    page.goto(address, timeout=120_000)  # the page ends when the notebook has run
     lab = page.locator(".sk-lab")
     lab.wait_for(timeout=120_000)
     panel = Panel(lab.locator(".sk-steering-panel"))
