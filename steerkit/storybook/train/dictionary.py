@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ THRESHOLD_MEMORY = 0.99
 ANCHOR = 1.0  # weight of the loss of anchored features
 SHARPNESS, RARE = 20.0, 8.0  # of their logits; and how much more a sentence with the concept counts
 CROWD = 2.5  # times the mean number of active features that a token may have
+BATCHES_TO_START = 40  # whose differences of means the encoders of anchored features begin at
 EVERY = 50  # steps between two rows of the log
 
 
@@ -61,19 +63,25 @@ class Autoencoder(nn.Module):
     Args:
         shape: Its size and sparsity.
         anchors: (n_concepts, d_model) decoder rows of the anchored features, of length 1.
+        reading: (n_concepts, d_model) where their encoders begin, of length 1.
         mean: (d_model,) of the activations.
         length: Root of their mean square length: inside, activations are divided by it.
     """
 
     def __init__(
-        self, shape: Shape, anchors: Float[Tensor, "concept d_model"], mean: Float[Tensor, " d_model"], length: float
+        self,
+        shape: Shape,
+        anchors: Float[Tensor, "concept d_model"],
+        reading: Float[Tensor, "concept d_model"],
+        mean: Float[Tensor, " d_model"],
+        length: float,
     ) -> None:
         super().__init__()
         self.shape, self.length = shape, length
         rows = nn.functional.normalize(torch.randn(shape.n_features, len(mean)), dim=-1)
         rows[: len(anchors)] = anchors
         self.W_dec = nn.Parameter(rows)
-        self.W_enc = nn.Parameter(rows.clone())  # transposed: a row a feature
+        self.W_enc = nn.Parameter(torch.cat([reading, rows[len(reading) :]]))  # transposed: a row a feature
         self.b_enc = nn.Parameter(torch.zeros(shape.n_features))
         self.b_dec = nn.Parameter(mean / length)
         self.threshold: Tensor
@@ -173,6 +181,20 @@ def cut_after(model: LlamaForCausalLM, layer: int) -> nn.Module:
     return body
 
 
+def differences(batches: Iterable[Batch]) -> Float[Tensor, "concept d_model"]:
+    """What the tokens of sentences with a concept have that all others have not, on average, to unit length."""
+    sums: Tensor | float = 0.0
+    counts: Tensor | float = 0.0
+    for x, sentence, expressed in batches:
+        inside = sentence != NOWHERE
+        with_it = expressed[sentence[inside]].float()
+        with_and_without = torch.stack([with_it, 1 - with_it])
+        sums = sums + with_and_without.transpose(1, 2) @ x[inside]
+        counts = counts + with_and_without.sum(1)
+    means = sums / counts.clamp(min=1)[..., None]
+    return nn.functional.normalize(means[0] - means[1], dim=-1)
+
+
 def train(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
@@ -209,7 +231,8 @@ def train(
     source = activations(body, keyed(seed + 1, stories, tokenizer), tokenizer.all_special_ids, batch, seed)
     first = next(source).x
     length = (first - first.mean(0)).square().sum(-1).mean().sqrt().item()
-    learned = Autoencoder(shape, anchors, first.mean(0).cpu(), length).to(first.device)
+    reading = differences(itertools.islice(source, BATCHES_TO_START)).cpu()
+    learned = Autoencoder(shape, anchors, reading, first.mean(0).cpu(), length).to(first.device)
     optimizer = torch.optim.Adam(learned.parameters(), lr=RATE, betas=BETAS, fused=True)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (steps - step) / (DECAY * steps)))
     bar = tqdm(itertools.islice(source, steps), total=steps, unit="step", mininterval=5)
