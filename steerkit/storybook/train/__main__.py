@@ -55,7 +55,7 @@ def main() -> None:
     step.add_argument("--features", type=int, default=Shape.n_features)
     step.add_argument("--stories", type=int, default=20_000)
     step.add_argument("--steps", type=int, default=1200)
-    step.add_argument("--writing-steps", type=int, default=300, help="of the directions that write")
+    step.add_argument("--writing-steps", type=int, default=400, help="of the directions that write")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
     step.set_defaults(run=_dictionary)

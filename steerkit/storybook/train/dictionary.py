@@ -202,7 +202,7 @@ def train(
     *,
     steps: int,
     stories: int = 20_000,
-    writing_steps: int = 300,
+    writing_steps: int = 400,
     batch: int = 2048,
     seed: int = 0,
     log: Path | None = None,

@@ -1,10 +1,11 @@
 """Directions that write: added to the residual stream, each turns stories to its concept.
 
-A request for a concept turns a story to it already. Each direction learns to do to a story without a request what the
-request does: the model's predictions with the direction are to be those of the same model after the request (context
-distillation, Snell et al. 2022, "Learning by distilling context", into a steering vector, Subramani et al. 2022,
-"Extracting latent steering vectors from pretrained language models"). It begins at the mean difference that requests
-make at its layer. All directions learn in one run.
+A request for a concept turns a story to it already, and each direction begins at the mean difference that requests make
+at its layer. From there they go on as steering vectors learned by gradient (Subramani et al. 2022, "Extracting latent
+steering vectors from pretrained language models"), one a concept, all in one run: stories that come to a concept are to
+become likely when its direction is added at every token after their first sentence, in a length that varies from story
+to story. The words in which a story comes to the concept weigh more than others; those after it see to it that the text
+stays good.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -22,13 +24,16 @@ from torch import Tensor, nn
 from steerkit.storybook.language.instructions import request
 from steerkit.storybook.language.stories import Story, concepts, story
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import ASSISTANT, BOS, END, USER, Document
+from steerkit.storybook.train.documents import ASSISTANT, BOS, END, USER, Document, taken_up
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-RATE = 0.003
+RATE = 0.005
 STRENGTHS = 0.3, 0.5  # shares of each token's norm that are added
+# How much more the words weigh in which a story comes to its concept; and what stands after them, where a direction
+# that only pushes would have the story say it again and again.
+COMING, AFTER = 12.0, 1.5
 BATCH = 4096  # tokens
 STORIES_TO_START = 12  # of a concept, whose mean difference a direction begins at
 STEPS_A_STORY = 6  # steps for each story of a concept: every story is read once or twice
@@ -40,11 +45,13 @@ class Told(NamedTuple):
     Attributes:
         asked: The stories after their requests; stressed is what stands after the first sentence.
         plain: The same stories by themselves; stressed is the same.
+        weights: (n_tokens,) how much the tokens of `plain` weigh.
         concept: (n_stories,) which concept.
     """
 
     asked: Tokens
     plain: Tokens
+    weights: np.ndarray
     concept: Int[Tensor, " story"]
 
 
@@ -60,18 +67,30 @@ def stories(seed: int, n: int, tokenizer: PreTrainedTokenizerBase) -> Told:
         others = [one for one in concepts() if one != name]
         told = (story(rng.randrange(2**31), [rng.choice(others), name], lexemes="shown") for _ in itertools.count())
         found += [(name, one) for one in itertools.islice((one for one in told if _later(name, one)), n)]
-    asked = [_document(f"{BOS}{USER}{request(rng, [name])}{END}{ASSISTANT}", one) for name, one in found]
-    plain = [_document(BOS, one) for _, one in found]
-    concept = torch.tensor([concepts().index(name) for name, _ in found])
-    return Told(Tokens.of(asked, tokenizer), Tokens.of(plain, tokenizer), concept)
+    asked = Tokens.of((_later_part(one, _asking(rng, name)) for name, one in found), tokenizer)
+    plain = Tokens.of((_later_part(one) for _, one in found), tokenizer)
+    coming = [taken_up(one, len(BOS), [name]) for name, one in found]
+    there = Tokens.of((Document(_text(one), spans) for (_, one), spans in zip(found, coming, strict=True)), tokenizer)
+    until = [Document(_text(one), ((0, spans[-1][-1]),)) for (_, one), spans in zip(found, coming, strict=True)]
+    before = Tokens.of(until, tokenizer)
+    weights = np.where(there.stressed, COMING, np.where(before.stressed, 1.0, AFTER)).astype(np.float32)
+    return Told(asked, plain, weights, torch.tensor([concepts().index(name) for name, _ in found]))
 
 
 def _later(name: str, told: Story) -> bool:
     return name not in told.sentences[0].concepts
 
 
-def _document(before: str, told: Story) -> Document:
-    text = f"{before}{told.text}{END}"
+def _asking(rng: random.Random, name: str) -> str:
+    return f"{BOS}{USER}{request(rng, [name])}{END}{ASSISTANT}"
+
+
+def _text(told: Story, before: str = BOS) -> str:
+    return f"{before}{told.text}{END}"
+
+
+def _later_part(told: Story, before: str = BOS) -> Document:
+    text = _text(told, before)
     return Document(text, ((len(before) + told.sentences[0].end, len(text)),))
 
 
@@ -87,10 +106,10 @@ class Reader:
     def __init__(self, model: LlamaForCausalLM, layer: int, pad: int) -> None:
         self.model, self.layer, self.pad = model, model.model.layers[layer], pad
 
-    def log_probs(
-        self, tokens: Tokens, documents: list[int], added: Float[Tensor, "story d_model"] | None = None
-    ) -> Float[Tensor, "token vocabulary"]:
-        """How likely every token is at the places of the stressed ones, row by row.
+    def nats(
+        self, tokens: Tokens, documents: list[int], added: Float[Tensor, "story d_model"]
+    ) -> Float[Tensor, " token"]:
+        """Of the stressed tokens, row by row.
 
         Args:
             tokens: The stories.
@@ -98,9 +117,11 @@ class Reader:
             added: To the stressed tokens of each, in multiples of the norm of each token.
         """
         rows, stressed = self._laid_out(tokens, documents)
-        with nullcontext() if added is None else self._added(added[:, None] * stressed[..., None]):
+        with self._added(added[:, None] * stressed[..., None]):
             hidden = self.model.model(input_ids=rows, use_cache=False).last_hidden_state
-        return self.model.lm_head(hidden[:, :-1][stressed[:, 1:]]).log_softmax(-1)
+        later = stressed[:, 1:]
+        logits = self.model.lm_head(hidden[:, :-1][later])
+        return nn.functional.cross_entropy(logits, rows[:, 1:][later], reduction="none")
 
     def activations(self, tokens: Tokens, documents: list[int]) -> Float[Tensor, "story d_model"]:
         """The mean over the stressed tokens of each story."""
@@ -170,10 +191,9 @@ def learn(
     for some in bar:
         strengths = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(some), 1, generator=generator)
         directions = nn.functional.normalize(rows, dim=-1)[told.concept[some].to(rows.device)]
-        with torch.no_grad():
-            aim = reader.log_probs(told.asked, some)
-        found = reader.log_probs(told.plain, some, strengths.to(rows.device) * directions)
-        loss = nn.functional.kl_div(found, aim, log_target=True, reduction="batchmean")
+        nats = reader.nats(told.plain, some, strengths.to(rows.device) * directions)
+        weights = told.plain.padded(told.weights, some, 0.0)[told.plain.stress(some)].to(nats.device)
+        loss = nats @ weights / weights.sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.functional import kl_div
 from transformers import AutoModelForCausalLM
 
 import steerkit as sk
@@ -160,16 +159,16 @@ def test_a_feature_steers(chain: Chain) -> None:
 
 
 @pytest.mark.slow
-def test_directions_that_write_do_what_requests_do(chain: Chain) -> None:
+def test_directions_that_write_raise_the_words_of_their_concept(chain: Chain) -> None:
     """Each anchored feature's direction, beside that of another concept, on stories that it has not seen."""
     model = AutoModelForCausalLM.from_pretrained(chain.folder / "model", dtype=torch.float32).requires_grad_(False)
     reader = writing.Reader(model, 0, chain.model.tokenizer.pad_token_id)
     told = writing.stories(9, 2, chain.model.tokenizer)
     every = list(range(len(told.plain)))
     directions = torch.stack([chain.features[i].direction() for i in range(len(storybook.concepts()))])[told.concept]
-    aim = reader.log_probs(told.asked, every)
+    coming = torch.from_numpy(told.weights[told.plain.stressed] == writing.COMING)
     own, other = (
-        kl_div(reader.log_probs(told.plain, every, 0.3 * added), aim, log_target=True, reduction="batchmean")
+        reader.nats(told.plain, every, 0.4 * added)[coming].mean()
         for added in (directions, directions.roll(len(every) // 2, 0))
     )
     assert own < other
