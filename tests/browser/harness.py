@@ -312,3 +312,35 @@ def await_text(region: Locator, written: str) -> None:
     region.page.wait_for_function(
         f"([region, written]) => ({TEXT})(region) === written", arg=[region.element_handle(), written]
     )
+
+
+def check_card(root: Locator, item: Locator) -> None:
+    """Fail unless the card of an item is as WCAG 1.4.13 wants it: hoverable, persistent, and closed by Escape."""
+    page, card = root.page, root.get_by_role("tooltip")
+
+    def rest() -> None:
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def go_onto_the_card() -> None:
+        item.hover()
+        expect(card).to_have_attribute("id", item.get_attribute("aria-describedby"))
+        at, to = item.bounding_box(), card.bounding_box()
+        page.mouse.move(at["x"] + at["width"] / 2, to["y"] + to["height"] / 2, steps=40)
+        rest()
+        expect(card).to_have_attribute("id", item.get_attribute("aria-describedby"))
+
+    page.evaluate("document.activeElement.blur()")
+    go_onto_the_card()
+    page.mouse.move(1, 1)
+    expect(card).to_have_count(0)
+    for place in (item.hover, go_onto_the_card):
+        place()
+        page.keyboard.press("Escape")
+        expect(card).to_have_count(0)
+        rest()
+        expect(card).to_have_count(0)  # nor that of an item that was under it
+        page.mouse.move(1, 1)
+    item.focus()
+    expect(card).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)

@@ -34,8 +34,7 @@ export class History {
 
   /** Notes that `before` is about to change. */
   note(before: PanelDocument, kind: string, now = performance.now()): void {
-    const same =
-      kind === this.#kind && now - this.#at < ONE_STEP_MS && this.future.length === 0;
+    const same = kind === this.#kind && now - this.#at < ONE_STEP_MS && this.future.length === 0;
     this.#at = now;
     if (!same) this.#keep([...this.past, before].slice(-MOST), [], kind);
   }
