@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from axe import check, dark
-from long_reading import repeated
 from harness import check_card
+from long_reading import repeated
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk

@@ -238,6 +238,20 @@ class SteeringPanel(AskedWidget):
         row = self._known.write(self._known.default(target))
         self._ask(edits=rows([row], self.rows))
 
+    def steer(self, edit: Edit) -> None:
+        """Start a text with this edit, in place of the one that does the same to the same target, or beside the others.
+
+        Raises:
+            PlanError: It cannot be written.
+        """
+        said = self._known.write(edit)
+        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in ("target", "operator"))]
+        if same:
+            self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
+        else:
+            self._ask(edits=rows([said], self.rows))
+        self.start()
+
     def set_strength(self, name: str, strength: float) -> None:
         """Change the strength of the edit with this name among `rows`."""
         self._ask(
