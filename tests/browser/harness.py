@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -177,8 +178,7 @@ class Notebook:
     def __init__(self, server: Server, page: Page, name: str, app: str = "lab", setup: str = SETUP) -> None:
         self.server, self.page, self.name, self.app = server, page, name, app
         self.errors: list[str] = []
-        page.on("console", lambda m: self.note(f"{m.text} {m.location['url']}") if m.type == "error" else None)
-        page.on("pageerror", lambda error: self.note(str(error)))
+        self._listen()
         write_notebook(server.root / name, [setup])
         self.open()
         self.command("notebook:run-all-cells")
@@ -188,12 +188,30 @@ class Notebook:
         if not re.search(OF_THE_HOST[self.app], error):
             self.errors.append(error)
 
-    def open(self) -> None:
-        folder = {"lab": "lab/tree", "notebook": "notebooks"}[self.app]
+    def _listen(self) -> None:
+        self.page.on("console", lambda m: self.note(f"{m.text} {m.location['url']}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+
+    def open(self, workspace: str = "") -> None:
+        """Load the page, in JupyterLab in one of its workspaces (`/workspaces/NAME`) if need be."""
+        folder = {"lab": f"lab{workspace}/tree", "notebook": "notebooks"}[self.app]
         self.page.goto(f"{self.server.url}/{folder}/{self.name}?token={self.server.token}&reset", timeout=60_000)
         self.page.wait_for_function("window.jupyterapp", timeout=60_000)
         self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
         self.idle()
+
+    @contextlib.contextmanager
+    def second_tab(self) -> Iterator[Notebook]:
+        """The same notebook and kernel in another tab of JupyterLab."""
+        tab = copy.copy(self)
+        tab.page = self.page.context.new_page()
+        tab._listen()
+        try:
+            # A tab in a workspace that another has open, JupyterLab loads anew in one of another name, once it notices.
+            tab.open("/workspaces/second")
+            yield tab
+        finally:
+            tab.page.close()
 
     def idle(self) -> None:
         """Wait for a kernel that is connected and does nothing."""
