@@ -48,7 +48,9 @@ def test_axe(theme: str, panel: Panel) -> None:
 
 
 def test_the_checker_can_fail(panel: Panel) -> None:
-    panel.root.evaluate("root => root.style.setProperty('--sk-dim', '#ccc')")
+    panel.root.evaluate(
+        "root => root.style.setProperty('--sk-dim', 'color-mix(in srgb, currentColor 20%, var(--sk-bg))')"
+    )
     with pytest.raises(AssertionError, match="color-contrast"):
         check(panel.root)
 

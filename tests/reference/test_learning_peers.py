@@ -87,4 +87,5 @@ def test_scikit_learn_classifiers_agree(model, loss):
     vector = probe(model, Examples.from_pairs(pairs()), loss=loss)
     for layer, direction in theirs("steering-vectors", model, loss).items():
         difference = vector[f"{layer}.resid_post"] - direction
-        assert difference.norm() < 1e-3 * direction.norm()
+        # The optimum is flat: activations that a processor rounds otherwise move it by a thousandth.
+        assert difference.norm() < 2e-3 * direction.norm()

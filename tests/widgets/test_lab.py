@@ -59,12 +59,12 @@ def test_each_text_is_read(lab: skw.Lab, features: sk.Dictionary) -> None:
 
 
 def test_a_sweep_starts_from_the_edits_and_leads_back_to_them(lab: skw.Lab, features: sk.Dictionary) -> None:
-    lab.plan = [features["cat"].ablate(), features["rain"].add(0.5, unit="max")]
+    lab.plan = [features["cat"].ablate(), features["rain"].add(1, unit="max")]
     (edit,) = lab._edits
     assert edit["label"] == "rain", "what has no strength cannot be swept"
     assert ask(lab, "sweep", edit=edit["id"])["op"] == "answer"
     strengths = lab.sweep.sweep.strengths
-    assert (strengths[0], strengths[4], strengths[-1]) == (0, 0.5, 1)
+    assert (strengths[0], strengths[4], strengths[-1]) == (0, 1, 2)
     for strength, run in zip(strengths, lab.sweep.sweep, strict=True):
         assert {(e.target, e.operator, e.strength) for e in run.plan} == {
             (features["cat"], "ablate", 0.0),
@@ -75,7 +75,7 @@ def test_a_sweep_starts_from_the_edits_and_leads_back_to_them(lab: skw.Lab, feat
 
     lab.sweep.set_state({"_chosen": 6})
     assert lab.wait(60)
-    assert lab.plan[1].strength == lab.run.plan[1].strength == 0.75
+    assert lab.plan[1].strength == lab.run.plan[1].strength == 1.5
     lab.plan = [features["cat"].add(0)]
     lab.sweep.set_state({"_chosen": 2})
     assert lab.plan[0].strength == 0, "the edit that was swept is gone"
