@@ -15,6 +15,7 @@ from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
+from steerkit_widgets import _worker
 
 MODEL = Path(__file__).parents[3] / "shared" / "data" / "models" / "stories260K"
 LONG = {"max_new_tokens": 200}
@@ -371,7 +372,9 @@ def test_an_edit_that_is_off_has_no_effect(panel: Page) -> None:
     assert panel.run.text == panel.baseline.text
 
 
-def test_nothing_is_left_behind(model: sk.Model) -> None:
+def test_nothing_is_left_behind(model: sk.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "IDLE_SECONDS", 600)  # nothing but `close` ends a thread
+
     def hooks() -> int:
         modules = model.nnsight._module.modules()
         return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
@@ -382,10 +385,9 @@ def test_nothing_is_left_behind(model: sk.Model) -> None:
         panel.start()
         panel.close()
         assert panel.wait(30)
-    end = time.monotonic() + 10
-    while set(threading.enumerate()) - before and time.monotonic() < end:
-        time.sleep(0.01)
-    assert set(threading.enumerate()) <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread
     assert hooks() == hooked
 
 
