@@ -108,13 +108,14 @@ class Server:
         self._process = subprocess.Popen(
             command, cwd=self.root, env=self.env, stdout=self._log, stderr=subprocess.STDOUT
         )
-        for _ in range(600):
+        end = time.monotonic() + 3 * PATIENCE_MS / 1000
+        while time.monotonic() < end and self._process.poll() is None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
                 return self
-            if self._process.poll() is not None:
-                break
             time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start:\n{self.log()[-3000:]}")
+        said = self.log()[-3000:]
+        self.__exit__()
+        raise RuntimeError(f"JupyterLab did not start:\n{said}")
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
