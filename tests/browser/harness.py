@@ -340,9 +340,12 @@ def check_card(root: Locator, item: Locator) -> None:
     def rest() -> None:
         page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def go_onto_the_card() -> None:
+    def point() -> None:
         item.hover()
-        expect(card).to_have_attribute("id", item.get_attribute("aria-describedby"))
+        expect(card).to_be_visible()
+
+    def go_onto_the_card() -> None:
+        point()
         at, to = item.bounding_box(), card.bounding_box()
         page.mouse.move(at["x"] + at["width"] / 2, to["y"] + to["height"] / 2, steps=40)
         rest()
@@ -352,8 +355,8 @@ def check_card(root: Locator, item: Locator) -> None:
     go_onto_the_card()
     page.mouse.move(1, 1)
     expect(card).to_have_count(0)
-    for place in (item.hover, go_onto_the_card):
-        place()
+    for go in (point, go_onto_the_card):
+        go()
         page.keyboard.press("Escape")
         expect(card).to_have_count(0)
         rest()

@@ -1,5 +1,5 @@
 import type { ComponentChildren, RefObject } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { useOwnId } from "./own_id";
 
 /** The item that the pointer or the keyboard is on, and where it stands in the widget. */
@@ -23,18 +23,21 @@ const WIDTH = 220;
 export function pointedAt(root: HTMLElement, element: Element, index: number): Pointed {
   const frame = root.getBoundingClientRect();
   const box = element.getBoundingClientRect();
+  // A card's place is counted from within the border.
+  const x = frame.left + root.clientLeft;
+  const y = frame.top + root.clientTop - root.scrollTop;
   return {
     index,
-    left: box.left - frame.left,
-    top: box.top - frame.top + root.scrollTop,
-    bottom: box.bottom - frame.top + root.scrollTop,
-    room: frame.width,
+    left: box.left - x,
+    top: box.top - y,
+    bottom: box.bottom - y,
+    room: root.clientWidth,
   };
 }
 
 /** A card that floats beside what it speaks of, until the pointer leaves both or Escape is pressed, wherever the keys go. */
 export function Card({ id, at, onClose, children }: Props) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const own = new AbortController();
     const press = ({ key }: KeyboardEvent) => {
       if (key === "Escape") onClose();
