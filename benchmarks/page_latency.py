@@ -34,7 +34,7 @@ SHOWN = """async (root, act, shows) => {
 }"""
 CARD = f"""(root, [tokens, i]) => {{
   const token = root.querySelectorAll(tokens)[i];
-  return ({SHOWN})(root, () => token.dispatchEvent(new Event('pointerover', {{ bubbles: true }})),
+  return ({SHOWN})(root, () => token.dispatchEvent(new Event('pointermove', {{ bubbles: true }})),
     () => token.hasAttribute('aria-describedby') && root.querySelector('[role=tooltip]'));
 }}"""
 # Clicks, and waits until the frame that shows it is painted.

@@ -41,7 +41,6 @@ export function panelModel() {
     _document: DOCUMENT,
     _start: DOCUMENT,
     _presets: [],
-    _history: { past: [], future: [] },
     _targets: Object.fromEntries(LABELS.map((label, k) => [`v${k}`, target(label, k)])),
     _texts: null,
   };

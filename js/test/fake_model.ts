@@ -40,7 +40,6 @@ export function fakeModel(
     _document: DOCUMENT,
     _start: DOCUMENT,
     _presets: [],
-    _history: { past: [], future: [] },
     _targets: { v0: target(0), v1: target(1) },
     _texts: null,
     ...state,

@@ -140,6 +140,25 @@ describe("the panel", () => {
     close();
   });
 
+  it("undoes what the kernel remembers of before a reload, and has it remember what is done", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    expect(fake.sent).toContainEqual({ v: 1, op: "recall" });
+    const before = { ...DOCUMENT, edits: [row(0, 2), row(1)] };
+    fake.receive({ v: 1, op: "history", past: [before], future: [] });
+    await settled();
+    const undo = [...el.querySelectorAll("button")].find((one) => one.textContent === "Undo")!;
+    undo.click();
+    await settled();
+    expect(fake.strengths).toEqual([2, 0]);
+    expect(fake.sent).toContainEqual({ v: 1, op: "remember", past: [], future: [DOCUMENT] });
+    // What another page recalls does not take away what was done here.
+    fake.receive({ v: 1, op: "history", past: [before], future: [] });
+    await settled();
+    expect(undo.disabled).toBe(true);
+    close();
+  });
+
   it("undoes and redoes a slider's whole way as one step, and resets", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
@@ -189,7 +208,7 @@ describe("the panel", () => {
     });
     await settled();
     const token = el.querySelector("[aria-label=Steered] [role=listitem]")!;
-    token.dispatchEvent(new Event("pointerover", { bubbles: true }));
+    token.dispatchEvent(new Event("pointermove", { bubbles: true }));
     await settled();
     const card = el.querySelector("[role=tooltip]")!.textContent;
     for (const part of ["<b>", ".61", ".01", "0.41 nats", "+2", "–"]) expect(card).toContain(part);

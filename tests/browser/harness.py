@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -107,13 +108,14 @@ class Server:
         self._process = subprocess.Popen(
             command, cwd=self.root, env=self.env, stdout=self._log, stderr=subprocess.STDOUT
         )
-        for _ in range(600):
+        end = time.monotonic() + 3 * PATIENCE_MS / 1000
+        while time.monotonic() < end and self._process.poll() is None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
                 return self
-            if self._process.poll() is not None:
-                break
             time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start:\n{self.log()[-3000:]}")
+        said = self.log()[-3000:]
+        self.__exit__()
+        raise RuntimeError(f"JupyterLab did not start:\n{said}")
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
@@ -177,8 +179,7 @@ class Notebook:
     def __init__(self, server: Server, page: Page, name: str, app: str = "lab", setup: str = SETUP) -> None:
         self.server, self.page, self.name, self.app = server, page, name, app
         self.errors: list[str] = []
-        page.on("console", lambda m: self.note(f"{m.text} {m.location['url']}") if m.type == "error" else None)
-        page.on("pageerror", lambda error: self.note(str(error)))
+        self._listen()
         write_notebook(server.root / name, [setup])
         self.open()
         self.command("notebook:run-all-cells")
@@ -188,12 +189,30 @@ class Notebook:
         if not re.search(OF_THE_HOST[self.app], error):
             self.errors.append(error)
 
-    def open(self) -> None:
-        folder = {"lab": "lab/tree", "notebook": "notebooks"}[self.app]
+    def _listen(self) -> None:
+        self.page.on("console", lambda m: self.note(f"{m.text} {m.location['url']}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+
+    def open(self, workspace: str = "") -> None:
+        """Load the page, in JupyterLab in one of its workspaces (`/workspaces/NAME`) if need be."""
+        folder = {"lab": f"lab{workspace}/tree", "notebook": "notebooks"}[self.app]
         self.page.goto(f"{self.server.url}/{folder}/{self.name}?token={self.server.token}&reset", timeout=60_000)
         self.page.wait_for_function("window.jupyterapp", timeout=60_000)
         self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
         self.idle()
+
+    @contextlib.contextmanager
+    def second_tab(self) -> Iterator[Notebook]:
+        """The same notebook and kernel in another tab of JupyterLab."""
+        tab = copy.copy(self)
+        tab.page = self.page.context.new_page()
+        tab._listen()
+        try:
+            # A tab in a workspace that another has open, JupyterLab loads anew in one of another name, once it notices.
+            tab.open("/workspaces/second")
+            yield tab
+        finally:
+            tab.page.close()
 
     def idle(self) -> None:
         """Wait for a kernel that is connected and does nothing."""
@@ -312,3 +331,38 @@ def await_text(region: Locator, written: str) -> None:
     region.page.wait_for_function(
         f"([region, written]) => ({TEXT})(region) === written", arg=[region.element_handle(), written]
     )
+
+
+def check_card(root: Locator, item: Locator) -> None:
+    """Fail unless the card of an item is as WCAG 1.4.13 wants it: hoverable, persistent, and closed by Escape."""
+    page, card = root.page, root.get_by_role("tooltip")
+
+    def rest() -> None:
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def point() -> None:
+        item.hover()
+        expect(card).to_be_visible()
+
+    def go_onto_the_card() -> None:
+        point()
+        at, to = item.bounding_box(), card.bounding_box()
+        page.mouse.move(at["x"] + at["width"] / 2, to["y"] + to["height"] / 2, steps=40)
+        rest()
+        expect(card).to_have_attribute("id", item.get_attribute("aria-describedby"))
+
+    page.evaluate("document.activeElement.blur()")
+    go_onto_the_card()
+    page.mouse.move(1, 1)
+    expect(card).to_have_count(0)
+    for go in (point, go_onto_the_card):
+        go()
+        page.keyboard.press("Escape")
+        expect(card).to_have_count(0)
+        rest()
+        expect(card).to_have_count(0)  # nor that of an item that was under it
+        page.mouse.move(1, 1)
+    item.focus()
+    expect(card).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)

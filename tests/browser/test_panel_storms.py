@@ -151,6 +151,25 @@ def test_a_kernel_that_restarts_midway(notebook: Notebook) -> None:
     is_right(notebook, again)
 
 
+def test_a_second_tab_on_the_same_notebook(notebook: Notebook) -> None:
+    notebook.run(PANEL)
+    first = notebook.panel()
+    first.slider.press("PageUp")
+    is_right(notebook, first)
+    notebook.command("docmanager:save")
+    with notebook.second_tab() as tab:
+        second = tab.panel()
+        expect(second.number("happy")).to_have_value("+0.5")
+        second.slider.press("PageUp")
+        is_right(notebook, second)
+        expect(first.number("happy")).to_have_value("+1")
+        is_right(notebook, first)
+        first.slider.press("PageDown")
+        is_right(notebook, first)
+        expect(second.number("happy")).to_have_value("+0.5")
+        await_text(second.steered, text(first.steered))
+
+
 def test_nothing_is_left_behind(notebook: Notebook) -> None:
     def use() -> None:
         notebook.run(PANEL)

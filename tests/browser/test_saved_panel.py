@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from harness import Panel, text
+from harness import Panel, check_card, text
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk
@@ -35,6 +35,8 @@ def test_what_it_had_stays(
     card = panel.root.get_by_role("tooltip")
     for part in ("likely here", "KL", "rain"):
         expect(card).to_contain_text(part)
+    for pane in (panel.baseline, panel.steered):
+        check_card(panel.root, pane.get_by_role("listitem").nth(3))
     panel.root.get_by_label("tinted by").select_option(label="cat")
     panel.root.get_by_role("button", name="Undo").click()
     expect(panel.number("rain")).to_have_value("+0.35")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from axe import check, dark
+from harness import check_card
 from playwright.sync_api import Locator, expect
 
 import steerkit as sk
@@ -35,6 +36,8 @@ def test_compare_token_by_token(compare_view: Locator) -> None:
     expect(baseline.nth(3)).to_have_attribute("aria-current", "true")
     expect(compare_view.get_by_role("status")).to_contain_text("over tokens 3 to 4")
     expect(compare_view.get_by_role("tooltip")).to_contain_text("KL, nats")
+    for side in (baseline, steered):
+        check_card(compare_view, side.nth(5))
     compare_view.get_by_label("Coloured by").select_option("rain")
     expect(compare_view.get_by_role("status")).to_contain_text("mean rain over")
     check(compare_view)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from axe import check, dark
+from harness import check_card
 from long_reading import repeated
 from playwright.sync_api import Locator, expect
 
@@ -48,6 +49,7 @@ def test_walk_click_select_and_pin(saved: Callable[[Widget], Locator], reading: 
     assert tokens.nth(4).get_attribute("aria-describedby") == card.get_attribute("id")
     legend.get_by_role("button", name="Unpin").click()
     expect(legend).to_contain_text("the strongest feature at each token")
+    check_card(root, tokens.nth(4))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,6 +13,7 @@ from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
+from steerkit_widgets import _worker
 
 
 class Page(skw.FeaturePicker):
@@ -130,15 +131,16 @@ def test_without_a_model_it_searches_labels_alone(features: sk.Dictionary) -> No
     picker.close()
 
 
-def test_close_ends_the_thread(features: sk.Dictionary) -> None:
-    before = threading.active_count()
+def test_close_ends_the_thread(features: sk.Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "IDLE_SECONDS", 600)  # nothing but `close` ends it
+    before = set(threading.enumerate())
     picker = Page(features)
+    picker.ask(by="words", text="rain")
+    (own,) = set(threading.enumerate()) - before
+    assert own.name == "Page"
     picker.close()
-    for _ in range(100):
-        if threading.active_count() == before:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the picker's thread lives on")
+    own.join(30)
+    assert not own.is_alive()
 
 
 def test_what_it_refuses(features: sk.Dictionary) -> None:

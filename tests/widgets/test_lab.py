@@ -12,6 +12,7 @@ import pytest
 import steerkit as sk
 import steerkit_widgets as skw
 from steerkit.errors import PromptError
+from steerkit_widgets import _worker
 
 WET = ["It rained all day.", "The rain fell on the roof."]
 DRY = ["He sang all day.", "The cat sat on the roof."]
@@ -134,7 +135,10 @@ def test_what_it_refuses(lab: skw.Lab, storybook_model: sk.Model, features: sk.D
     assert ask(lab, "wrong")["op"] == "error"
 
 
-def test_closing_ends_its_threads(storybook_model: sk.Model, features: sk.Dictionary) -> None:
+def test_closing_ends_its_threads(
+    storybook_model: sk.Model, features: sk.Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_worker, "IDLE_SECONDS", 600)  # nothing but `close` ends them
     before = set(threading.enumerate())
     lab = skw.Lab(storybook_model, features, max_new_tokens=2)
     lab.panel.start()
@@ -143,5 +147,5 @@ def test_closing_ends_its_threads(storybook_model: sk.Model, features: sk.Dictio
     assert own
     lab.close()
     for thread in own:
-        thread.join(10)
-        assert not thread.is_alive()
+        thread.join(30)
+        assert not thread.is_alive(), thread

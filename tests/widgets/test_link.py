@@ -49,6 +49,37 @@ def test_features_of_other_dictionaries_stay_where_they_are(storybook_model: sk.
     assert view.selected == []
 
 
+def test_a_strength_of_a_sweep_steers_a_panel(storybook_model: sk.Model, features: sk.Dictionary) -> None:
+    rain, cat = features["rain"], features["cat"]
+    sweep = storybook_model.sweep("One day, Mia", rain.add(1, unit="norm"), [0, 0.2, 0.4], max_new_tokens=8)
+    view = skw.SweepView(sweep)
+    panel = skw.SteeringPanel(storybook_model, [cat, rain], "One day, Mia", 8)
+    link = skw.link(view, panel)
+    assert panel.run is None, "no strength is chosen yet"
+    names = [row.id for row in panel.rows]
+
+    view.set_state({"_chosen": 2})
+    assert panel.wait(60)
+    assert list(panel.plan) == [cat.add(0, unit="max"), rain.add(0.4, unit="norm")]
+    assert panel.run.text == view.run.text != panel.baseline.text
+    view.strength = 0
+    assert panel.wait(60)
+    assert [edit.strength for edit in panel.plan] == [0, 0]
+    assert panel.run.text == panel.baseline.text
+    assert [row.id for row in panel.rows] == names
+
+    panel.plan = [cat.add(0)]
+    view.strength = 0.2
+    assert list(panel.plan) == [cat.add(0), rain.add(0.2, unit="norm")]
+    link.unlink()
+    view.strength = 0.4
+    assert panel.plan[1].strength == 0.2
+    with pytest.raises(TypeError, match="does not steer"):
+        skw.link(view, skw.FeatureCard(rain))
+    for widget in (panel, view):
+        widget.close()
+
+
 def test_what_cannot_be_linked(features: sk.Dictionary) -> None:
     picker = skw.FeaturePicker(features)
     with pytest.raises(TypeError, match="no features to choose"):

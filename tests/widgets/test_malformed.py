@@ -106,7 +106,8 @@ def _panel(model: sk.Model, features: sk.Dictionary) -> tuple[Widget, list[Any]]
         _custom({"v": 1, "op": "pull", "rid": "a", "have": [{"baseline": 0, "steered": 0, "coefficients": 0}]}),
         *(_update(_document=d) for d in (midway, chat, document)),
         _update(_presets=copy.deepcopy(panel._presets)),
-        _update(_history={"past": [document], "future": [midway]}),
+        _custom({"v": 1, "op": "remember", "past": [document], "future": [midway]}),
+        _custom({"v": 1, "op": "recall"}),
         _ask("search", words="rain"),
         _ask("script"),
         _ask("recipe"),
@@ -200,7 +201,7 @@ class Heard:
         self._widget._handle_msg({"content": {"data": data}, "buffers": []})
         content = data.get("content") if isinstance(data, dict) else None
         operation = content.get("op") if isinstance(content, dict) else None
-        if isinstance(operation, str) and operation in ("run", "change", "stop", "pull", "join"):
+        if isinstance(operation, str) and operation in ("run", "change", "stop", "pull", "join", "remember", "recall"):
             self._widget.wait(0.5)
         elif not isinstance(data, dict) or data.get("method") != "update":
             with self._any:

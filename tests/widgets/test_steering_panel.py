@@ -15,6 +15,7 @@ from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
+from steerkit_widgets import _worker
 
 MODEL = Path(__file__).parents[3] / "shared" / "data" / "models" / "stories260K"
 LONG = {"max_new_tokens": 200}
@@ -371,7 +372,42 @@ def test_an_edit_that_is_off_has_no_effect(panel: Page) -> None:
     assert panel.run.text == panel.baseline.text
 
 
-def test_nothing_is_left_behind(model: sk.Model) -> None:
+def test_what_undo_goes_to_is_remembered(panel: Page) -> None:
+    panel.ask(op="recall")
+    assert panel.sent[-1] == {"v": 1, "op": "history", "past": [], "future": []}
+    past, future = [panel.document([1.0]), panel.document([2.0])], [panel.document([3.0])]
+    panel.ask(op="remember", past=past, future=future)
+    panel.ask(op="recall")
+    assert panel.sent[-1] == {"v": 1, "op": "history", "past": past, "future": future}
+    panel.ask(op="remember", past=[{"prompt": 3}], future=[])
+    assert panel.sent[-1]["op"] == "error"
+    panel.ask(op="recall")
+    assert panel.sent[-1]["past"] == past
+
+
+def test_what_was_deleted_is_not_saved(model: sk.Model, tmp_path: Path) -> None:
+    first = vector(model, "0.resid_post", label="my first label")
+    panel = Page(model, [first], prompt="My first prompt", max_new_tokens=2)
+    start = panel.document()
+    panel.ask(op="remember", past=[panel.document(prompt={"text": "My second prompt"}), start], future=[start])
+    panel.prompt = "My last prompt"
+    panel.plan = [vector(model, "0.resid_post", label="my last label").add(1)]
+    panel.start()
+    assert panel.wait(30)
+    panel.save_html(tmp_path / "panel.html")
+    page = (tmp_path / "panel.html").read_text()
+    for kept in ("My last prompt", "my last label"):
+        assert kept in page
+    for deleted in ("My first prompt", "my first label", "My second prompt"):
+        assert deleted not in page
+    # Notebooks save every trait. Reset goes to what the code of the cell says.
+    assert "My second prompt" not in json.dumps(panel.get_state(panel.keys))
+    panel.close()
+
+
+def test_nothing_is_left_behind(model: sk.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "IDLE_SECONDS", 600)  # nothing but `close` ends a thread
+
     def hooks() -> int:
         modules = model.nnsight._module.modules()
         return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
@@ -382,10 +418,9 @@ def test_nothing_is_left_behind(model: sk.Model) -> None:
         panel.start()
         panel.close()
         assert panel.wait(30)
-    end = time.monotonic() + 10
-    while set(threading.enumerate()) - before and time.monotonic() < end:
-        time.sleep(0.01)
-    assert set(threading.enumerate()) <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread
     assert hooks() == hooked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
 from steerkit_widgets._base import refuse_unknown
 from steerkit_widgets._document import Document, Row, check_preset, plain_prompt, rows
+from steerkit_widgets._generation import PROTOCOL
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
 from steerkit_widgets._targets import Targets, key
@@ -68,8 +70,6 @@ class SteeringPanel(AskedWidget):
     # Not echoed: what a page wrote a moment ago must not overtake the hand that has moved on.
     _document = traitlets.Dict().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
     _presets = traitlets.List().tag(sync=True, by_view=True, echo_update=False)  # set by the view, and by Python
-    # Set by the view: the documents that Undo and Redo go to.
-    _history = traitlets.Dict(default_value={"past": [], "future": []}).tag(sync=True, by_view=True, echo_update=False)
     _start = traitlets.Dict().tag(sync=True)  # set by Python: what Reset goes back to
     _targets = traitlets.Dict().tag(sync=True)  # set by Python: how what is steered is shown
     _about = traitlets.Unicode().tag(sync=True)  # set by Python
@@ -103,6 +103,8 @@ class SteeringPanel(AskedWidget):
         self._writer = Writer(model, self._known)
         self._running = Running(self._writer, lambda message: self.send(message), self._save, self.log)
         self._followed: dict[str, str] = {}
+        # The documents that Undo and Redo go to. No trait: saved notebooks would have what was deleted.
+        self._history: dict[str, list[Any]] = {"past": [], "future": []}
         edits = []
         for one in given:
             if isinstance(one, Dictionary):
@@ -236,6 +238,20 @@ class SteeringPanel(AskedWidget):
         row = self._known.write(self._known.default(target))
         self._ask(edits=rows([row], self.rows))
 
+    def steer(self, edit: Edit) -> None:
+        """Start a text with this edit, in place of the one that does the same to the same target, or beside the others.
+
+        Raises:
+            PlanError: It cannot be written.
+        """
+        said = self._known.write(edit)
+        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in ("target", "operator"))]
+        if same:
+            self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
+        else:
+            self._ask(edits=rows([said], self.rows))
+        self.start()
+
     def set_strength(self, name: str, strength: float) -> None:
         """Change the strength of the edit with this name among `rows`."""
         self._ask(
@@ -280,17 +296,6 @@ class SteeringPanel(AskedWidget):
             raise traitlets.TraitError(str(error)) from error
         return proposal["value"]
 
-    @traitlets.validate("_history")
-    def _history_of_its_form(self, proposal: dict[str, Any]) -> dict[str, Any]:
-        try:
-            record = Record(proposal["value"], "a history")
-            for one in record.take("past", list) + record.take("future", list):
-                Document.read(one)
-            record.done()
-        except SteerkitError as error:
-            raise traitlets.TraitError(str(error)) from error
-        return proposal["value"]
-
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:
         found = self._known.mentioned([self._document, self._presets])
@@ -330,15 +335,40 @@ class SteeringPanel(AskedWidget):
 
     def _answer(self, content: Any) -> None:
         message = content if isinstance(content, dict) else {}
-        if message.get("op") in Running.OPERATIONS:
+        operation = message.get("op")
+        if operation in Running.OPERATIONS:
             self._running.answer(message)
+        elif operation == "remember":
+            self._history = _history_of(Record(message, "a history"))
+        elif operation == "recall":
+            self.send({"v": PROTOCOL, "op": "history", **self._history})
         else:
             super()._answer(content)
+
+    def _get_embed_state(self, drop_defaults: bool = False) -> dict[str, Any]:
+        """What a page without a kernel has: nothing of what was deleted, so that Reset goes to what it shows."""
+        embedded: dict[str, Any] = super()._get_embed_state(drop_defaults=drop_defaults)
+        shown = self._known.mentioned([self._document, self._presets, self._texts])
+        targets = {name: said for name, said in self._targets.items() if name in shown}
+        embedded["state"].update(_start=self._document, _targets=targets)
+        return embedded
 
     def _save(self, texts: dict[str, Any]) -> None:
         """Put the texts where a reload and an export find them."""
         with self._writing:
             self._texts = texts
+
+
+def _history_of(record: Record) -> dict[str, list[Any]]:
+    """The documents that a page wants to be remembered.
+
+    Raises:
+        SteerkitError: They are of another form.
+    """
+    history = {side: record.take(side, list) for side in ("past", "future")}
+    for document in itertools.chain.from_iterable(history.values()):
+        Document.read(document)
+    return history
 
 
 def _at_rest(row: Row) -> bool:

@@ -32,7 +32,7 @@ class SweepView(Widget):
         >>> sweep = model.sweep(prompt, rain.add(1), strengths=[0, 4, 8, 16])  # doctest: +SKIP
         >>> view = SweepView(sweep, effect=lambda run: run.text.count("rain"))  # doctest: +SKIP
         >>> view.strength, view.run  # chosen by hand  # doctest: +SKIP
-        >>> panel.plan = [view.edit]  # doctest: +SKIP
+        >>> skw.link(view, panel)  # a strength that is chosen steers there  # doctest: +SKIP
     """
 
     _esm = bundle("sweep_view.js")
@@ -80,8 +80,8 @@ class SweepView(Widget):
 
     @property
     def edit(self) -> sk.Edit | None:
-        """The edit at the strength that is chosen, for a panel's plan; None where none is or it is at rest."""
-        return self.run.plan[0] if self.run is not None and len(self.run.plan) else None
+        """The edit at the strength that is chosen, for a panel's plan; None where none is."""
+        return None if self.strength is None or self._edit is None else self._edit.with_strength(self.strength)
 
     def still(self) -> str:
         """The sweep as it shows itself."""
@@ -93,7 +93,7 @@ class SweepView(Widget):
         order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
         self._strengths = [sweep.strengths[place] for place in order]
         self._ordered = [sweep[place] for place in order]
-        edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
+        self._edit = edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
         return {
             "_chosen": None,
             "_about": "" if edit is None else f"{edit.target.label}, in {edit.unit}",

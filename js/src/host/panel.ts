@@ -32,7 +32,7 @@ export class Panel {
     signal: AbortSignal,
   ) {
     this.session = new Session(model, signal);
-    this.#history = new History(model);
+    this.#history = new History(model, signal, this.#tell);
     this.#known = model.get("_document");
     this.search = new Question(model, "search", signal);
     this.script = new Question(model, "script", signal);
@@ -140,11 +140,11 @@ export class Panel {
   }
 
   get canUndo(): boolean {
-    return this.model.get("_history").past.length > 0;
+    return this.#history.past.length > 0;
   }
 
   get canRedo(): boolean {
-    return this.model.get("_history").future.length > 0;
+    return this.#history.future.length > 0;
   }
 
   undo(): void {

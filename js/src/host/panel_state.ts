@@ -60,8 +60,6 @@ export interface PanelState {
   /** What Reset goes back to. */
   _start: PanelDocument;
   _presets: Preset[];
-  /** What Undo and Redo go back and forth to, the nearest last. */
-  _history: { past: PanelDocument[]; future: PanelDocument[] };
   /** How what is steered is shown, by its name in messages. */
   _targets: Record<string, Target>;
   _texts: Texts | null;

@@ -32,7 +32,9 @@ export type ToKernel =
   | { v: 1; rid: string; op: "run" | "change"; document: PanelDocument }
   | { v: 1; rid: string; op: "stop" }
   | { v: 1; rid: string; op: "pull"; have: Counts[] }
-  | { v: 1; op: "join" };
+  | { v: 1; op: "join" }
+  | { v: 1; op: "remember"; past: PanelDocument[]; future: PanelDocument[] }
+  | { v: 1; op: "recall" };
 
 /** For each seed what is new in each list, and the number of its first item. */
 export type News = { [K in keyof Parts]?: [from: number, items: Parts[K]] }[];
@@ -41,4 +43,6 @@ export type FromKernel =
   /** `anew`: it starts now; else it has been running, and a page has asked. */
   | { v: 1; rid: string; op: "start"; document: PanelDocument; anew: boolean }
   | { v: 1; rid: string; op: "tokens"; parts: News; seconds: number; end: End | null }
-  | { v: 1; rid: string | null; op: "error"; error: Failure };
+  | { v: 1; rid: string | null; op: "error"; error: Failure }
+  /** What the page asked to be remembered. */
+  | { v: 1; op: "history"; past: PanelDocument[]; future: PanelDocument[] };

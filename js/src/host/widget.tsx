@@ -30,6 +30,12 @@ export function widget<State extends { _protocol: number }, Shared>(
       render: withSignal(({ model, el, signal, host }) => {
         const matches = model.get("_protocol") === PROTOCOL;
         render(matches ? <View {...{ model, shared, signal, host }} /> : <Mismatch />, el);
+        // JupyterLab listens on the field that has the keys, and cancels line breaks and undo in every
+        // text field of a cell, with OWN_KEYS or without.
+        el.addEventListener("beforeinput", (event) => event.stopPropagation(), {
+          capture: true,
+          signal,
+        });
         signal.addEventListener("abort", () => render(null, el));
       }),
     };

@@ -2,8 +2,7 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useState } from "preact/hooks";
 import type { EditRow } from "../host/document";
 import type { Pair, Shown } from "../host/shown";
-import { type Pointed, pointedAt } from "./card";
-import { useOwnId } from "./own_id";
+import { usePointed } from "./card";
 import { Prose } from "./prose";
 import { TokenCard } from "./token_card";
 
@@ -39,17 +38,13 @@ interface Props {
 /** The texts of one side, one a seed; a card tells of the token that the pointer or the keyboard is on. */
 export function TextPane(props: Props) {
   const { name, texts, marks, tools, tint, picking, edits, labels } = props;
-  const id = useOwnId();
-  const [pointed, setPointed] = useState<(Pointed & { sample: number; token: HTMLElement }) | null>(
-    null,
-  );
-  const point = (sample: number) => (index: number | null, token: HTMLElement | null) => {
-    pointed?.token.removeAttribute("aria-describedby");
-    if (index === null || !token) return setPointed(null);
-    token.setAttribute("aria-describedby", id);
-    setPointed({ ...pointedAt(props.root.current!, token, index), sample, token });
+  const { id, pointed, point, close } = usePointed(props.root);
+  const [sample, setSample] = useState(0);
+  const pointIn = (sample: number) => (index: number | null, token: HTMLElement | null) => {
+    setSample(sample);
+    point(index, token);
   };
-  const over = pointed && texts[pointed.sample];
+  const over = pointed && texts[sample];
   return (
     <section class="sk-pane" aria-label={name} aria-busy={texts.some(({ running }) => running)}>
       <div class="sk-pane-head">
@@ -68,7 +63,7 @@ export function TextPane(props: Props) {
             picked={sample === 0 ? (picking?.at ?? null) : null}
             invitation={props.invitation}
             length={props.length}
-            onPoint={point(sample)}
+            onPoint={pointIn(sample)}
             onPick={picking?.onPick}
           />
           <div class="sk-meta">
@@ -87,6 +82,7 @@ export function TextPane(props: Props) {
         <TokenCard
           id={id}
           at={pointed}
+          onClose={close}
           token={over.text.tokens[pointed.index] ?? ""}
           other={over.other?.tokens[pointed.index]}
           row={over.text.coefficients[pointed.index]}

@@ -6,6 +6,7 @@ import { format } from "./strength";
 interface Props {
   id: string;
   at: Pointed;
+  onClose: () => void;
   token: string;
   /** What the other text has there. */
   other: string | undefined;
@@ -19,11 +20,11 @@ interface Props {
 const MOST = 6;
 
 /** What is known of one token: what else might have stood there, its coefficients, and the KL there. */
-export function TokenCard({ id, at, token, other, row, measures, edits, labels }: Props) {
+export function TokenCard({ token, other, row, measures, edits, labels, ...card }: Props) {
   return (
-    <Card id={id} at={at}>
+    <Card {...card}>
       <div>
-        <code>{visible(token)}</code> <span class="sk-dim">token {at.index + 1}</span>
+        <code>{visible(token)}</code> <span class="sk-dim">token {card.at.index + 1}</span>
       </div>
       {measures && (
         <table>

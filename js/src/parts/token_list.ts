@@ -22,13 +22,14 @@ export function parted(text: string): [before: string, word: string, after: stri
 /**
  * Tokens as a list with one tab stop, along which pointer and keyboard go.
  *
- * Arrow keys walk in the direction of the text, with Shift they extend what is chosen, Enter chooses
- * and Escape lets go.
+ * Arrow keys walk in the direction of the text, with Shift they extend what is chosen, Enter chooses.
  */
 export class TokenList {
   readonly #items: HTMLElement[] = [];
   readonly #places = new Map<Element, number>();
   #current = 0;
+  /** The item that the pointer is on. */
+  #under: number | undefined;
   #anchor: number | null = null;
   readonly #root: HTMLElement;
   readonly #heard: Heard;
@@ -41,8 +42,13 @@ export class TokenList {
         root.addEventListener(name, listener as (event: Event) => void, { signal });
       }
     };
-    on("pointerover focusin", (event: Event) => this.#point(event));
-    on("pointerleave focusout", () => heard.pointed(null, null));
+    // Not `pointerover`: what comes under a pointer that rests, because a card closed, is not pointed at.
+    on("pointermove focusin", (event: Event) => this.#point(event));
+    on("pointerleave focusout", ({ relatedTarget }: PointerEvent | FocusEvent) => {
+      this.#under = undefined;
+      // The pointer may go onto the card.
+      if (!(relatedTarget as Element | null)?.closest("[role=tooltip]")) heard.pointed(null, null);
+    });
     on("pointerup", (event: PointerEvent) => this.#release(event));
     on("keydown", (event: KeyboardEvent) => this.#press(event));
   }
@@ -85,7 +91,10 @@ export class TokenList {
 
   #point({ type, target }: Event): void {
     const index = this.#at(target);
-    if (type === "focusin" && index !== undefined) this.#stopAt(index);
+    if (type === "pointermove") {
+      if (index === this.#under) return;
+      this.#under = index;
+    } else if (index !== undefined) this.#stopAt(index);
     this.#heard.pointed(index ?? null, index === undefined ? null : this.#items[index]!);
   }
 
@@ -118,8 +127,7 @@ export class TokenList {
       Home: 0,
       End: this.#items.length - 1,
     }[key];
-    if (key === "Escape") this.#heard.pointed(null, null);
-    else if (key === "Enter" || key === " ") {
+    if (key === "Enter" || key === " ") {
       event.preventDefault();
       this.#anchor = this.#current;
       this.#choose(this.#current, this.#current);

@@ -70,7 +70,7 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
   const [lane, setLane] = useState("KL");
   const [glossed, setGlossed] = useState(false);
   const root = useRef<HTMLDivElement>(null);
-  const { id, pointed, point } = usePointed(root);
+  const { id, pointed, point, close } = usePointed(root);
   const [inSteered, setInSteered] = useState(false);
   const pointIn = (steered: boolean) => (index: number | null, element: HTMLElement | null) => {
     setInSteered(steered);
@@ -138,7 +138,7 @@ function CompareView({ model, shared, signal }: ViewProps<State, () => Compariso
         <span role="status">{summary(values, lane, span, n, steered.tokens.length)}</span>
       </div>
       {pointed && (
-        <Card id={id} at={pointed}>
+        <Card id={id} at={pointed} onClose={close}>
           <TokenFigures comparison={comparison} of={inSteered} index={pointed.index} />
         </Card>
       )}

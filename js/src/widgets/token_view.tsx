@@ -50,7 +50,7 @@ function TokenView({ model, signal }: ViewProps<State, null>) {
   const { tokens, special, sources } = reading;
   const [glossed, setGlossed] = useState(tokens.length <= GLOSSED_TOKENS);
   const root = useRef<HTMLDivElement>(null);
-  const { id, pointed, point } = usePointed(root);
+  const { id, pointed, point, close } = usePointed(root);
   const hues = useRef(new Map<string, number>()).current;
   useLayoutEffect(() => followTheme(root.current!, signal), []);
   useLayoutEffect(() => point(null, null), [reading]);
@@ -128,7 +128,7 @@ function TokenView({ model, signal }: ViewProps<State, null>) {
         )}
       </section>
       {pointed && pointed.index < tokens.length && (
-        <Card id={id} at={pointed}>
+        <Card id={id} at={pointed} onClose={close}>
           <div>
             <code>{visible(tokens[pointed.index]!)}</code>{" "}
             <span class="sk-dim">
