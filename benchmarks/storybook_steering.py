@@ -23,7 +23,7 @@ TEMPERATURE = 0.8
 PROMPTS, SEEDS, TOKENS = 32, 4, 250  # of the stories that are steered
 CHOOSING_SEEDS = 2
 STRENGTHS = (0.36, 0.4, 0.44, 0.48, 0.54)  # in the unit `norm`: shares of each token's activation norm
-SHARE, PLENTY, MARGIN, NATS, REPETITION = 0.8, 0.95, 0.4, 1.0, 0.02
+SHARE, PLENTY, MARGIN, NATS, REPETITION = 0.8, 0.9, 0.4, 1.0, 0.02
 NEW_TOKENS = sk.Where(prompt=False)
 
 
