@@ -1,5 +1,7 @@
 """Attention weights: those that transformers gives, of the steered model too, and nothing stays changed."""
 
+import copy
+
 import pytest
 import torch
 
@@ -7,11 +9,10 @@ from steerkit.errors import SiteError
 
 
 def plain_weights(subject, layer: int) -> torch.Tensor:
-    before = subject.plain.config._attn_implementation
-    subject.plain.set_attn_implementation("eager")
+    plain = copy.deepcopy(subject.plain)  # transformers leaves hooks on a model that it takes attention from
+    plain.set_attn_implementation("eager")
     with torch.no_grad():
-        output = subject.plain(torch.tensor([subject.ids()]), output_attentions=True)
-    subject.plain.set_attn_implementation(before)
+        output = plain(torch.tensor([subject.ids()]), output_attentions=True)
     return output.attentions[layer][0]
 
 

@@ -192,7 +192,7 @@ def learn(
         strengths = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(some), 1, generator=generator)
         directions = nn.functional.normalize(rows, dim=-1)[told.concept[some].to(rows.device)]
         nats = reader.nats(told.plain, some, strengths.to(rows.device) * directions)
-        weights = told.plain.padded(told.weights, some, 0.0)[told.plain.stress(some)].to(nats.device)
+        weights = told.plain.padded(told.weights, some, 0)[told.plain.stress(some)].to(nats.device)
         loss = nats @ weights / weights.sum()
         loss.backward()
         optimizer.step()
