@@ -36,7 +36,7 @@ WATCH = """root => {
 }"""
 KEY = f"""(root, text) => {{
   const box = root.querySelector('[type=search]');
-  const first = () => root.querySelector('[role=option]')?.getAttribute('aria-label') ?? '';
+  const first = () => root.querySelector('[role=option]')?.textContent ?? '';
   return ({SHOWN})(root, () => {{ box.value = text; box.dispatchEvent(new Event('input', {{ bubbles: true }})); }},
     () => first().includes(text));
 }}"""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ import steerkit as sk
 from steerkit import storybook
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.ranks import auroc
+from steerkit.storybook.language.cast import genders
 from steerkit.storybook.measures import Sentences, read_stories
 
 SEED = 7  # of the held-out stories; labels were measured on others
@@ -92,16 +94,27 @@ def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]
     rows = [
         {**row("sentences well formed", shares, 0.85), "value": good, "met": good >= 0.85},
         count("most repetitions of a sentence in a story", repeated, 2, most=True),
+        {"measure": "children named in a story", "value": children(stories)},
+        {"measure": "the same in the language", "value": children(own_stories())},
     ]
     if second is not None:
         rows.append(judged_by(second, stories, judged))
     return rows
 
 
+def own_stories() -> list[str]:
+    """Held-out stories of the language, as many as are sampled."""
+    return [told.text for told in storybook.corpus(SEED, SAMPLES, split="held_out")]
+
+
+def children(stories: Sequence[str]) -> float:
+    """How many different children a story names: one that drifts from child to child names many."""
+    return sum(len(genders().keys() & set(re.findall(r"\w+", text))) for text in stories) / len(stories)
+
+
 def judged_by(second: sk.Model, stories: Sequence[str], judged: Sequence) -> dict[str, object]:
     """Nats a token that the second model gives the ill-formed sentences beyond held-out text."""
-    held_out = [told.text for told in storybook.corpus(SEED, SAMPLES, split="held_out")]
-    usual = torch.cat([second.score(text) for text in held_out]).mean()
+    usual = torch.cat([second.score(text) for text in own_stories()]).mean()
     strange = []
     for text, found in zip(stories, judged, strict=True):
         for sentence in found:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from steerkit.collection import postponed
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ __all__ = [
 ]
 
 
+@postponed()
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"steerkit.{_MODULES[name]}")

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
 from steerkit import embedded
+from steerkit.collection import postponed
 from steerkit.errors import ModelError
 from steerkit.tokens import special_ids
 
@@ -37,6 +38,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Transfor
     return TransformersModel(module, tokenizer=_for_batches(tokenizer), task="text-generation")
 
 
+@postponed()
 def load_files(
     name: str | os.PathLike[str],
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from steerkit.collection import postponed
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.formats.recognise import read_parts
 from steerkit.dictionaries.hub import locate
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 TABLE = "labels.csv"  # beside the weights: labels, and a column `maximum`
 
 
+@postponed()
 def load_dictionary(
     name: str | os.PathLike[str],
     *,

@@ -4,6 +4,7 @@ import { luminance, mix, type Rgb, tintCap } from "../parts/colour";
 export const N_HUES = 6;
 /** The strongest tint, where contrast allows it. */
 const MOST = 0.5;
+const SYSTEM = "(prefers-color-scheme: dark)";
 /** Some hosts fade from one theme to the other. */
 const FADED_MS = 400;
 const THEME_ATTRIBUTES = [
@@ -18,7 +19,7 @@ const THEME_ATTRIBUTES = [
  * Keeps `root` in the notebook's theme: light or dark, and how far each hue may tint a text.
  *
  * It looks at the background behind `root`, so that it works in any host; the system's preference
- * has no say, because notebooks do not follow it.
+ * has no say of its own, because notebooks do not follow it and saved pages do.
  */
 export function followTheme(root: HTMLElement, signal: AbortSignal): void {
   const paint = opaque();
@@ -43,6 +44,7 @@ export function followTheme(root: HTMLElement, signal: AbortSignal): void {
   for (const element of [document.documentElement, document.body]) {
     themes.observe(element, { attributes: true, attributeFilter: THEME_ATTRIBUTES });
   }
+  matchMedia(SYSTEM).addEventListener("change", apply, { signal });
   // Fires on the first layout too: hosts may render into an element that is not yet on the page.
   const layout = new ResizeObserver(apply);
   layout.observe(root);
