@@ -23,7 +23,9 @@ TEMPERATURE = 0.8
 PROMPTS, SEEDS, TOKENS = 32, 4, 250  # of the stories that are steered
 CHOOSING_SEEDS = 2
 STRENGTHS = (0.36, 0.4, 0.44, 0.48, 0.54)  # in the unit `norm`: shares of each token's activation norm
-SHARE, PLENTY, MARGIN, NATS, REPETITION = 0.8, 0.9, 0.4, 1.0, 0.02
+SHARE, MARGIN, NATS, REPETITION = 0.8, 0.4, 1.0, 0.02
+# Roughly the standard errors of a share, of nats and of repetition over the stories that choose.
+SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.07, 0.1, 0.006
 NEW_TOKENS = sk.Where(prompt=False)
 
 
@@ -72,13 +74,17 @@ class Try(NamedTuple):
     nats: float
     repetition: float
 
-    def within(self) -> bool:
-        """Whether the text is still good."""
-        return self.nats <= NATS and self.repetition <= REPETITION
+    def reach(self) -> float:
+        """How far the share lies above what is asked for, in standard errors. It grows with strength."""
+        return (self.share - SHARE) / SHARE_ERROR
 
-    def worth(self) -> tuple[bool, float, float]:
-        """Which of several is best: within bounds, then the most stories, then the likeliest text."""
-        return self.within(), min(self.share, PLENTY), -self.nats
+    def room(self) -> float:
+        """How far the text stays from being no longer good, in standard errors. It shrinks with strength."""
+        return min((NATS - self.nats) / NATS_ERROR, (REPETITION - self.repetition) / REPETITION_ERROR)
+
+    def worth(self) -> float:
+        """Which of several is best: the one that is furthest from what may not be passed on either side."""
+        return min(self.reach(), self.room())
 
 
 class Steering:
@@ -113,9 +119,9 @@ class Steering:
                 run = Steered(self.model, self.choosing, CHOOSING_SEEDS, [edit])
                 nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
                 tried.append(Try(name, feature, strength, run.share(name), nats, repetition))
-                if nats > NATS or (tried[-1].within() and tried[-1].share >= PLENTY):
-                    break  # more strength has little to add
-            if max(tried, key=Try.worth).worth() >= (True, SHARE):
+                if tried[-1].room() < tried[-1].reach():
+                    break  # more strength only takes from the room
+            if max(tried, key=Try.worth).worth() >= 0:
                 break
         chosen = max(tried, key=Try.worth)
         edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=NEW_TOKENS)
