@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of features: how many times each token's activation norm to add (default: 0.5); of what is learned from "
         "pairs: how many times to add the direction (default: 0.6)",
     )
-    demo.add_argument("--prompt", default="There was once a girl named Mia, and she was as daring as can be.")
+    demo.add_argument("--prompt", default=embedded.BEGINNING)
     demo.add_argument("--max-new-tokens", type=int, default=100, metavar="N")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--output", default="steerkit-demo.html", help="page to write (default: steerkit-demo.html)")

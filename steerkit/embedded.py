@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 NAME = "storybook"
+BEGINNING = "There was once a girl named Mia, and she was as daring as can be."  # of a story, as its language begins
 DICTIONARIES = "dictionaries"  # the folder of a model's own dictionaries, within the model's
 
 

@@ -28,7 +28,19 @@ def test_it_waits_and_goes_on(wanted: bool) -> None:
     assert gc.isenabled() == wanted
 
 
-def test_it_goes_on_after_an_error(wanted: bool) -> None:
+@pytest.mark.parametrize("name", ["steerkit.loading._check_folder", "steerkit.dictionaries.load.read_parts"])
+def test_it_waits_while_files_are_loaded_and_goes_on_after_an_error(
+    wanted: bool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collects: list[bool] = []
+
+    def fail(*_: object, **__: object) -> None:
+        collects.append(gc.isenabled())
+        raise sk.errors.ModelError("as this test wants it")
+
+    monkeypatch.setattr(name, fail)
+    load = sk.load if "loading" in name else sk.load_dictionary
     with pytest.raises(sk.errors.ModelError):
-        sk.load("./no/such/folder")
+        load("storybook" if load is sk.load else "storybook/3.resid_post")
+    assert collects == [False]
     assert gc.isenabled() == wanted

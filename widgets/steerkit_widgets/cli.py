@@ -33,7 +33,7 @@ def add_lab(command: argparse.ArgumentParser) -> None:
         "--model", default=embedded.NAME, help="a folder, or a name on the hub (default: the one within)"
     )
     command.add_argument("--dictionary", help="a catalog name, a hub repository or a folder (default: the model's own)")
-    command.add_argument("--prompt", default="There was once a girl named Mia, and she was as daring as can be.")
+    command.add_argument("--prompt", default=embedded.BEGINNING)
     command.add_argument("--theme", choices=["light", "dark"], default="light")
     command.add_argument(
         "--port", type=int, default=PORT, help=f"another is taken where it is in use (default: {PORT})"
