@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pairs: how many times to add the direction (default: 0.6)",
     )
     demo.add_argument("--prompt", default=embedded.BEGINNING)
-    demo.add_argument("--max-new-tokens", type=int, default=100, metavar="N")
+    demo.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--output", default="steerkit-demo.html", help="page to write (default: steerkit-demo.html)")
     demo.set_defaults(run=_demo)
