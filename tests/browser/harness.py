@@ -193,9 +193,13 @@ class Notebook:
         self.page.on("console", lambda m: self.note(f"{m.text} {m.location['url']}") if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.note(str(error)))
 
-    def open(self, workspace: str = "") -> None:
-        """Load the page, in JupyterLab in one of its workspaces (`/workspaces/NAME`) if need be."""
-        folder = {"lab": f"lab{workspace}/tree", "notebook": "notebooks"}[self.app]
+    def open(self, workspace: str = "first") -> None:
+        """Load the page, in JupyterLab in a workspace for this notebook alone.
+
+        A tab in a workspace that another has open, JupyterLab loads anew in one of another name, once it notices.
+        """
+        workspace = f"{Path(self.name).stem}-{workspace}"
+        folder = {"lab": f"lab/workspaces/{workspace}/tree", "notebook": "notebooks"}[self.app]
         self.page.goto(f"{self.server.url}/{folder}/{self.name}?token={self.server.token}&reset", timeout=60_000)
         self.page.wait_for_function("window.jupyterapp", timeout=60_000)
         self.page.evaluate("window.jupyterapp.restored.then(() => 1)")
@@ -208,8 +212,7 @@ class Notebook:
         tab.page = self.page.context.new_page()
         tab._listen()
         try:
-            # A tab in a workspace that another has open, JupyterLab loads anew in one of another name, once it notices.
-            tab.open("/workspaces/second")
+            tab.open("second")
             yield tab
         finally:
             tab.page.close()
@@ -230,6 +233,9 @@ class Notebook:
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => 1)",
             f"JupyterLab {name.title()}",
         )
+        # The command is done before the theme has changed and the splash has gone from over the page.
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", f"JupyterLab {name.title()}")
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def run(self, *sources: str, wait: bool = True) -> None:
         """Put these cells in place of all but the first, and run them in turn."""
