@@ -4,7 +4,7 @@ Greedy, one edit at one layer. Steering is timed at strength 0, where it does al
 as plain `generate`. Every round runs each variant once. Figures are medians over rounds; differences and ratios are
 medians of the rounds' own; the best round stands beside, since other work on the machine can only add time.
 
-    python benchmarks/generation.py ../shared/data/models/tinystories656K
+    python benchmarks/generation.py FOLDER_OR_NAME  # of a model
 """
 
 from __future__ import annotations

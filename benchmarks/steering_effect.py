@@ -3,7 +3,7 @@
 Learns `happy` from the pairs that come with steerkit, adds it to and takes it from stories, and counts words of
 happiness that stand in none of the pairs. Ten random directions of the same norm stand beside it.
 
-    python benchmarks/steering_effect.py ../shared/data/models/tinystories656K
+    python benchmarks/steering_effect.py FOLDER_OR_NAME  # of a model
 """
 
 from __future__ import annotations

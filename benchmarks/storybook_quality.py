@@ -3,7 +3,7 @@
 Everything is measured on held-out stories with fixed seeds. A table is printed and written as CSV, and beside it one
 row a concept (detection, steering) and the curve of every strength that was tried.
 
-    python benchmarks/storybook_quality.py --second build/second/model
+    python benchmarks/storybook_quality.py --second build2/model
 
 `--second` is a model of the same recipe, of another seed and split, that judges the sentences which the language itself
 does not recognise; without it they are not judged. How to train it is in steerkit/storybook/files/README.md.
@@ -168,7 +168,7 @@ def detection(scores: torch.Tensor, tested_on: Sentences) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "in_family": one_auroc(tested_on, feature, i, near),
-                "unseen_words": one_auroc(tested_on, feature, i, tested_on.held_out | ~tested_on.expressed[:, i]),
+                "unseen_words": one_auroc(tested_on, feature, i, tested_on.unseen[:, i] | ~tested_on.expressed[:, i]),
             }
         )
     return pd.DataFrame(rows)

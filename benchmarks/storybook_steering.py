@@ -7,6 +7,7 @@ the other half, beside what the model does by itself and under a random directio
 from __future__ import annotations
 
 import multiprocessing
+import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -21,12 +22,12 @@ from steerkit import storybook
 SEED = 8  # of the stories whose beginnings are prompts
 TEMPERATURE = 0.8
 PROMPTS, SEEDS, TOKENS = 32, 4, 250  # of the stories that are steered
-CHOOSING_SEEDS = 2
-STRENGTHS = (0.36, 0.4, 0.44, 0.48, 0.54)  # in the unit `norm`: shares of each token's activation norm
+STRENGTHS = (0.65, 0.75, 0.85, 0.95)  # in the unit `norm`: shares of each token's activation norm
 SHARE, MARGIN, NATS, REPETITION = 0.8, 0.4, 1.0, 0.02
 # Roughly the standard errors of a share, of nats and of repetition over the stories that choose.
-SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.07, 0.1, 0.006
-NEW_TOKENS = sk.Where(prompt=False)
+SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.05, 0.06, 0.006
+# Strongest where the story turns to the concept; the same to its end makes it tell of the concept again and again.
+NEW_TOKENS = sk.Where(prompt=False, decay=0.99)
 
 
 def beginnings() -> list[str]:
@@ -36,21 +37,19 @@ def beginnings() -> list[str]:
 
 
 class Steered:
-    """Stories from some prompts, under the same edits.
+    """Stories under the same edits.
 
     Args:
         model: The model.
-        prompts: The prompts.
-        seeds: How many stories a prompt.
+        prompts: How each story begins, with its seed.
         edits: The edits.
     """
 
-    def __init__(self, model: sk.Model, prompts: Sequence[str], seeds: int, edits: Sequence = ()) -> None:
-        rows = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
+    def __init__(self, model: sk.Model, prompts: Sequence[tuple[str, int]], edits: Sequence = ()) -> None:
         runs = model.generate_many(
-            [prompt for prompt, _ in rows],
+            [prompt for prompt, _ in prompts],
             edits,
-            seeds=[seed for _, seed in rows],
+            seeds=[seed for _, seed in prompts],
             max_new_tokens=TOKENS,
             temperature=TEMPERATURE,
         )
@@ -87,6 +86,15 @@ class Try(NamedTuple):
         return min(self.reach(), self.room())
 
 
+def smooth(tries: Sequence[Try]) -> list[Try]:
+    """What a feature did at several strengths, each figure on a straight line, which is less noisy than they are."""
+    table = pd.DataFrame(tries)
+    for figure in ("share", "nats", "repetition"):
+        slope, level = statistics.linear_regression(table.strength, table[figure])
+        table[figure] = level + slope * table.strength
+    return [Try(*row) for row in table.itertuples(index=False)]
+
+
 class Steering:
     """Prompts to choose on and prompts to test on, with how both go on by themselves.
 
@@ -99,33 +107,38 @@ class Steering:
         torch.set_num_threads(1)  # each concept has a process
         self.model = sk.load(path)
         self.features = sk.load_dictionary(dictionary) if dictionary else self.model.dictionary()
-        prompts = beginnings()
-        self.choosing, self.testing = prompts[::2], prompts[1::2]
-        self.before = Steered(self.model, self.choosing, CHOOSING_SEEDS)
-        self.after = Steered(self.model, self.testing, SEEDS)
+        # No two stories have a seed in common: it draws alike for every prompt, and would tell them much the same.
+        prompts = [(prompt, i * SEEDS + n) for i, prompt in enumerate(beginnings()) for n in range(SEEDS)]
+        self.choosing, self.testing = ([p for p in prompts if p[1] // SEEDS % 2 == half] for half in (0, 1))
+        self.before = Steered(self.model, self.choosing)
+        self.after = Steered(self.model, self.testing)
 
     def random(self, strength: float) -> Steered:
         """Stories steered by a direction that means nothing: they show how often any concept comes by chance."""
         direction = torch.randn(self.features.d_out, generator=torch.Generator().manual_seed(SEED))
         random = sk.Vector({str(self.features.writes_at()): direction}, "random")
-        return Steered(self.model, self.testing, SEEDS, [random.add(strength, unit="norm", where=NEW_TOKENS)])
+        return Steered(self.model, self.testing, [random.add(strength, unit="norm", where=NEW_TOKENS)])
 
     def concept(self, name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
         """The feature and the strength that steer best to a concept, tested; and all that was tried."""
         tried: list[Try] = []
+        smoothed: list[Try] = []
         for feature in candidates:
+            tries: list[Try] = []
             for strength in STRENGTHS:
                 edit = self.features[feature].add(strength, unit="norm", where=NEW_TOKENS)
-                run = Steered(self.model, self.choosing, CHOOSING_SEEDS, [edit])
+                run = Steered(self.model, self.choosing, [edit])
                 nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
-                tried.append(Try(name, feature, strength, run.share(name), nats, repetition))
-                if tried[-1].room() < tried[-1].reach():
+                tries.append(Try(name, feature, strength, run.share(name), nats, repetition))
+                if len(tries) > 1 and tries[-1].room() < tries[-1].reach():
                     break  # more strength only takes from the room
-            if max(tried, key=Try.worth).worth() >= 0:
+            tried += tries
+            smoothed += smooth(tries)
+            if max(smoothed, key=Try.worth).worth() >= 0:
                 break
-        chosen = max(tried, key=Try.worth)
+        chosen = max(smoothed, key=Try.worth)
         edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=NEW_TOKENS)
-        run = Steered(self.model, self.testing, SEEDS, [edit])
+        run = Steered(self.model, self.testing, [edit])
         row = {
             "concept": name,
             "feature": chosen.feature,

@@ -24,7 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--model", default=embedded.NAME, help="a folder, or a name on the hub (default: the one within)")
     what = demo.add_mutually_exclusive_group()
     what.add_argument("--features", nargs="+", metavar="LABEL", help="features of the model's own dictionary")
-    what.add_argument("--pairs", help="learn from a tab-separated file: a header naming the two sides, a pair a line")
+    what.add_argument(
+        "--pairs",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="learn from a tab-separated file: a header naming the two sides, a pair a line (default: happy and sad "
+        "sentences, which are within)",
+    )
     demo.add_argument("--site", help="where to read and steer, such as 3.resid_post (default: the middle layer)")
     demo.add_argument(
         "--strength",

@@ -20,9 +20,15 @@ def find(name: str | os.PathLike[str]) -> Path | None:
     return folder / DICTIONARIES / rest if rest else folder
 
 
+def layer(dictionary: str) -> int | None:
+    """The layer in the name of a dictionary that is named after its site, such as `3.resid_post`; None for others."""
+    first = dictionary.partition(".")[0]
+    return int(first) if first.isdecimal() else None
+
+
 def dictionaries(model: str) -> list[str]:
     """Names of the dictionaries that come with a model, by layer; none for models on the hub."""
     folder = (find(model) or Path(model)) / DICTIONARIES
     found = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    found.sort(key=lambda name: int(name.partition(".")[0]) if name[0].isdigit() else 0)
+    found.sort(key=lambda name: -1 if (at := layer(name)) is None else at)
     return [f"{NAME}/{name}" if find(model) else str(folder / name) for name in found]

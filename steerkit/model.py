@@ -99,7 +99,7 @@ class Model(Reads, Generates):
         names = {name.rpartition("/")[2]: name for name in embedded.dictionaries(self.name)}
         if site is not None and str(site) in names:
             return load_dictionary(names[str(site)])
-        by_site = [name for place, name in names.items() if place[0].isdigit()]
+        by_site = [name for place, name in names.items() if embedded.layer(place) is not None]
         if site is None and by_site:
             return load_dictionary(by_site[len(by_site) // 2])
         if names:

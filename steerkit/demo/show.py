@@ -48,7 +48,7 @@ def demo(
         model_name: A folder, or a name on the hub.
         features: Labels of the model's own dictionary. Without them and without pairs: `FEATURES` of the embedded
             model; of other models a direction learned from the pairs that come with steerkit.
-        pairs: A file of contrast pairs.
+        pairs: A file of contrast pairs; an empty name stands for those that come with steerkit.
         site: Where the features or the direction are.
         strength: In multiples of each token's activation norm for features, of the direction for what was learned.
         prompt: How the stories begin.
@@ -62,7 +62,7 @@ def demo(
     console = Console(highlight=False)
     started = perf_counter()
     model = load(model_name)
-    console.print(f"{model}", soft_wrap=True)
+    console.print(escape(f"{model}"), soft_wrap=True)
     console.print(f"Loaded in {perf_counter() - started:.1f} s.")
 
     if features is None and pairs is None and model.name == embedded.NAME:
@@ -86,7 +86,7 @@ def demo(
     stories = dict(zip(["Baseline", *shown], model.rescore(runs), strict=True))
     console.print(_beside(stories))
     path = _save_page(output, _page(", ".join(target.label for target in targets), reading, stories))
-    console.print(f"\nThe same as a page: {path}")
+    console.print(f"\nThe same as a page: {escape(str(path))}")
 
 
 def _chosen(
@@ -95,19 +95,20 @@ def _chosen(
     dictionary = model.dictionary(site)
     strength = FEATURE_STRENGTH if strength is None else strength
     features = [dictionary[label] for label in labels]
-    console.print(f"{dictionary}\n", soft_wrap=True)
+    console.print(escape(f"{dictionary}\n"), soft_wrap=True)
     return {f"{f.label} {strength:+g}": f.add(strength, unit="norm", where=Where(prompt=False)) for f in features}
 
 
 def _learned(
     console: Console, model: Model, pairs: str | None, site: str | None, strength: float | None
 ) -> dict[str, Edit]:
-    name, positives, negatives = load_pairs(pairs)
+    name, positives, negatives = load_pairs(pairs or None)
     site = site or f"{(model.n_layers - 1) // 2}.resid_post"
     strength = VECTOR_STRENGTH if strength is None else strength
     vector = mean_difference(model, positives, negatives, [site], label=name)
     console.print(
-        f"Learned [bold]{escape(name)}[/bold] from {len(positives)} pairs at {site}: the difference of their means.\n"
+        f"Learned [bold]{escape(name)}[/bold] from {len(positives)} pairs at {escape(site)}: "
+        "the difference of their means.\n"
     )
     return {f"{name} {s:+g}": vector.add(s) for s in (strength, -strength)}
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 EVERY = 20  # steps between two checkpoints
 LAST = 10  # steps whose mean loss is told
+TOLD = 8  # concepts whose first text tells one model from another
 
 
 @dataclass(frozen=True)
@@ -254,22 +255,32 @@ class Descent:
     def _identity(self) -> str:
         """What a checkpoint belongs to."""
         ids = [[(text.prompt.ids, text.start) for text in own] for own in self.texts]
-        told = repr((self.model.name, str(self.site), self.settings, self.rule[1:], ids))
+        told = repr((ids, self.model.name, str(self.site), self.settings, self.rule[1:]))
         return hashlib.sha256(told.encode()).hexdigest()
+
+    @cached_property
+    def _begun(self) -> dict[str, Tensor]:
+        """What a checkpoint also belongs to, but for rounding: a model that was trained further keeps its name."""
+        few = [own[0] for own in self.texts[:TOLD]]
+        nats = [self.model.nats([text], self.site, lambda x, _: x).detach().cpu() for text in few]
+        return {"start": self.start.cpu(), "nats": torch.cat(nats)}
 
     def _save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         rows = torch.stack([row.detach() for row in self.rows])
-        state = {"of": self._identity, "step": self.step, "losses": self.losses, "rows": rows}
+        state = {"of": self._identity, "step": self.step, "losses": self.losses, "rows": rows, "begun": self._begun}
         fresh = path.with_name(f"{path.name}.new")
         torch.save({**state, "optimizer": self.optimizer.state_dict()}, fresh)
         fresh.replace(path)
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.model.device, weights_only=True)
-        if state["of"] != self._identity:
+        if state["of"] != self._identity or not all(
+            torch.allclose(state["begun"][name], value, rtol=0.01) for name, value in self._begun.items()
+        ):
             raise SettingError(
-                f"'{path}' is the checkpoint of another training (texts, model, site or settings). Give another file."
+                f"'{path}' is the checkpoint of another training (texts, model, site, start or settings). "
+                "Give another file."
             )
         for row, learned in zip(self.rows, state["rows"], strict=True):
             row.data.copy_(learned)

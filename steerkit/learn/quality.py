@@ -49,8 +49,8 @@ class Quality:
         made = vector.provenance
         if made is None or EXPLAINED not in made.quality:
             raise VectorError(
-                f"The quality of {vector.label!r} is not known: it is measured where a vector is learned from texts. "
-                "Ask for that of the vectors it was made of, or learn it."
+                f"The quality of {vector.label!r} is not known: it is measured where a direction is fitted to "
+                "activations (means, components, LAT, probes). Ask for that of the vectors it was made of, or fit it."
             )
         return cls(vector)
 

@@ -27,16 +27,18 @@ class Sentences:
         activations: (n_sentences, n_features) largest over the tokens of a sentence.
         expressed: (n_sentences, n_concepts) in the order of `storybook.concepts()`.
         held_out: (n_sentences,) whether a held-out lexeme stands in it.
+        unseen: (n_sentences, n_concepts) whether held-out lexemes alone express the concept.
     """
 
     activations: Float[Tensor, "sentence feature"]
     expressed: Bool[Tensor, "sentence concept"]
     held_out: Bool[Tensor, " sentence"]
+    unseen: Bool[Tensor, "sentence concept"]
 
     def shown(self) -> Sentences:
         """Those without held-out lexemes, for all that labels or chooses features."""
         kept = ~self.held_out
-        return Sentences(self.activations[kept], self.expressed[kept], self.held_out[kept])
+        return Sentences(self.activations[kept], self.expressed[kept], self.held_out[kept], self.unseen[kept])
 
 
 def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story]) -> Sentences:
@@ -47,7 +49,7 @@ def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story])
         dictionary: A dictionary of the model's.
         stories: The stories; each is read whole, so a sentence is read after those before it.
     """
-    activations, expressed, held_out = [], [], []
+    activations, expressed, held_out, unseen = [], [], [], []
     for read in keyed_activations(model, dictionary.reads_at(), stories):
         dense = dictionary.encode(read.x).to_dense()
         largest = torch.zeros(len(read.expressed), dictionary.n_features)
@@ -55,7 +57,8 @@ def read_stories(model: Model, dictionary: Dictionary, stories: Sequence[Story])
         activations.append(largest.scatter_reduce_(0, index, dense, "amax", include_self=False))
         expressed.append(read.expressed)
         held_out.append(read.held_out)
-    return Sentences(torch.cat(activations), torch.cat(expressed), torch.cat(held_out))
+        unseen.append(read.unseen)
+    return Sentences(torch.cat(activations), torch.cat(expressed), torch.cat(held_out), torch.cat(unseen))
 
 
 class Read(NamedTuple):
@@ -66,12 +69,14 @@ class Read(NamedTuple):
         sentence: (n_tokens,) the sentence that each token stands in.
         expressed: (n_sentences, n_concepts) in the order of `storybook.concepts()`.
         held_out: (n_sentences,) whether a held-out lexeme stands in it.
+        unseen: (n_sentences, n_concepts) whether held-out lexemes alone express the concept.
     """
 
     x: Float[Tensor, "token d_model"]
     sentence: Int[Tensor, " token"]
     expressed: Bool[Tensor, "sentence concept"]
     held_out: Bool[Tensor, " sentence"]
+    unseen: Bool[Tensor, "sentence concept"]
 
 
 def keyed_activations(model: Model, site: Site, stories: Sequence[Story]) -> Iterator[Read]:
@@ -90,11 +95,12 @@ def keyed_activations(model: Model, site: Site, stories: Sequence[Story]) -> Ite
     ):
         places = sentence_of(prompt, story)
         inside = places >= 0
-        key = torch.zeros(len(story.sentences), len(column), dtype=torch.bool)
+        expressed, unseen = torch.zeros(2, len(story.sentences), len(column), dtype=torch.bool)
         for i, sentence in enumerate(story.sentences):
-            key[i, [column[name] for name in sentence.concepts]] = True
+            expressed[i, [column[name] for name in sentence.concepts]] = True
+            unseen[i, [column[name] for name in sentence.unseen]] = True
         held_out = torch.tensor([sentence.held_out for sentence in story.sentences])
-        yield Read(found[site][inside], places[inside], key, held_out)
+        yield Read(found[site][inside], places[inside], expressed, held_out, unseen)
 
 
 def sentence_of(prompt: Prompt, story: Story) -> Int[Tensor, " token"]:

@@ -65,6 +65,16 @@ def test_the_demo_takes_other_features(tmp_path, capsys):
     assert "weathr" in capsys.readouterr().err
 
 
+def test_the_demo_learns_from_the_pairs_that_come_with_it(tmp_path, capsys):
+    page = tmp_path / "run[bold].html"
+    assert main(["demo", "--max-new-tokens", "2", "--output", str(page), "--pairs"]) == 0
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert "Learned happy from" in printed
+    assert "happy +0.6" in printed
+    assert printed.endswith(page.name)
+    assert page.exists()
+
+
 BAD = {
     "no such folder": ["--model", "./missing"],
     "no such site": ["--site", "9.resid_post"],
@@ -120,9 +130,9 @@ def test_the_pairs_that_come_with_it():
     [
         ("happy\tsad\n", "has no pairs"),
         ("", "has no pairs"),
-        ("happy\tsad\na\tb\nc\n", "Line 3 of .* has 1 texts. Give two a line, separated by a tab"),
-        ("happy\tsad\na\t \n", "Line 2"),
-        ("happy\tsad\na\tb\tc\n", "has 3 texts"),
+        ("happy\tsad\na\tb\nc\n", "Line 3 of .* has 1 texts in 1 columns. Give two a line, separated by a tab"),
+        ("happy\tsad\n\n\na\t \n", "Line 4 of .* has 1 texts in 2 columns"),
+        ("happy\tsad\na\tb\tc\n", "has 3 texts in 3 columns"),
     ],
 )
 def test_pairs_that_are_none(tmp_path, content, message):
@@ -132,5 +142,5 @@ def test_pairs_that_are_none(tmp_path, content, message):
 
 
 def test_pairs_of_ones_own(tmp_path):
-    (tmp_path / "pairs.tsv").write_text('wet\tdry\n\nrain "fell"\tno rain\n', encoding="utf-8")
+    (tmp_path / "pairs.tsv").write_text('wet\tdry\n\nrain "fell"\tno rain\n', encoding="utf-8-sig")
     assert load_pairs(tmp_path / "pairs.tsv") == ("wet", ['rain "fell"'], ["no rain"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from steerkit.storybook.language.cast import genders
@@ -221,10 +221,13 @@ def judge(text: str) -> tuple[Sentence, ...]:
     """
     sentences = []
     for start, end in spans(text):
+        # Any white space between words counts as one space; `places` says where each character stood.
+        places = [i for word in re.finditer(r"\S+", text[start:end]) for i in range(word.start(), word.end() + 1)]
         sentence = " ".join(text[start:end].split())
         whole = _whole(sentence)
         found = whole[0] if whole else _led(sentence) or _joined(sentence)
-        lexemes = tuple(x.moved(start) for x in found.lexemes) if found else ()
+        lexemes = found.lexemes if found else ()
+        lexemes = tuple(replace(x, start=places[x.start], end=places[x.end]).moved(start) for x in lexemes)
         sentences.append(Sentence(start, end, found is not None, lexemes))
     return tuple(sentences)
 

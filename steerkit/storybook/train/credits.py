@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from steerkit.storybook.train.documents import files
+
 CREDITED = ("Text", "Translation", "Translated By", "Adaptation", "License")
 
 
@@ -13,13 +15,13 @@ def credits(paths: Sequence[Path]) -> Iterator[str]:
     """Credits of the stories in `.jsonl` files, a Markdown item each.
 
     Args:
-        paths: The files; stories have a `title` and a list `credits`, such as `"Text: Ursula Nafula"`. Files whose
-            stories have none are passed over.
+        paths: The files, or folders of them; stories have a `title` and a list `credits`, such as `"Text: Ursula
+            Nafula"`. Files whose stories have none are passed over.
     """
-    for path in paths:
-        if path.suffix != ".jsonl":
+    for file in (file for path in paths for file in files(path)):
+        if file.suffix != ".jsonl":
             continue
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines():
             story = json.loads(line)
             own = [credit for credit in story.get("credits", ()) if credit.partition(":")[0] in CREDITED]
             if own:

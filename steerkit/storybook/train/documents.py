@@ -107,10 +107,10 @@ def passages(paths: Sequence[Path]) -> list[str]:
     Raises:
         SteerkitError: One of them is no such file, or a folder without any.
     """
-    return [passage for path in paths for file in _files(path) for text in _texts(file) for passage in _pieces(text)]
+    return [passage for path in paths for file in files(path) for text in _texts(file) for passage in _pieces(text)]
 
 
-def _files(path: Path) -> list[Path]:
+def files(path: Path) -> list[Path]:
     """The texts at a path, in an order that does not depend on the file system."""
     found = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
     found = [file for file in found if file.suffix in (".txt", ".jsonl")]

@@ -2,7 +2,7 @@
 
 A feature that tells the sentences with a concept from those without (AUROC of at least `ENOUGH`) bears the concept's
 name; any other is described by the tokens and the context at which it is most active. Sentences with held-out lexemes
-take no part.
+take no part in the scores and the names; descriptions, maxima and densities are of whole stories.
 """
 
 from __future__ import annotations

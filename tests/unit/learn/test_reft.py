@@ -134,6 +134,19 @@ def test_a_training_that_goes_on_is_the_same_training(clean, monkeypatch, tmp_pa
     assert resumed.provenance.method == "reft"
     with pytest.raises(SettingError, match="checkpoint of another training"):
         reft(clean, RAIN, SUN, site=SITE, batch_size=3, checkpoint=tmp_path / "c.pt")
+    with pytest.raises(SettingError, match="checkpoint of another training"):
+        reft(clean, RAIN, SUN, site=SITE, batch_size=2, checkpoint=tmp_path / "c.pt", start=whole)
+
+
+def test_a_model_that_was_trained_further_is_another(clean, tmp_path):
+    reft(clean, RAIN, SUN, site=SITE, epochs=1, checkpoint=tmp_path / "c.pt")
+    module = clean.nnsight._module
+    further = type(module)(module.config)
+    further.load_state_dict({name: 1.5 * weight for name, weight in module.state_dict().items()})
+    further.name_or_path = clean.name
+    other = sk.load(further, tokenizer=clean.tokenizer)
+    with pytest.raises(SettingError, match="checkpoint of another training"):
+        reft(other, RAIN, SUN, site=SITE, epochs=1, checkpoint=tmp_path / "c.pt")
 
 
 def test_a_batch_that_does_not_fit_is_taken_in_halves(clean, monkeypatch):

@@ -1,11 +1,14 @@
 """What storybook's model learns from."""
 
+import json
+
 import numpy as np
 import pytest
 
 import steerkit as sk
 from steerkit import storybook
 from steerkit.storybook.train.batches import Tokens
+from steerkit.storybook.train.credits import credits
 from steerkit.storybook.train.documents import ASSISTANT, END, NATURAL, NATURAL_SHARE, Document, documents, stories
 
 
@@ -49,3 +52,10 @@ def test_a_fifth_of_the_characters_is_natural() -> None:
     read = list(documents(0, 60, "train", ["Once upon a time there was a fox. " * 20]))
     natural = sum(len(document.text) for document in read if NATURAL in document.text)
     assert natural / sum(len(document.text) for document in read) == pytest.approx(NATURAL_SHARE, abs=0.02)
+
+
+def test_authors_are_credited_whether_a_file_or_its_folder_is_given(tmp_path) -> None:
+    told = {"title": "Rain", "text": "It rained.", "credits": ["Text: Somebody", "Thanks: A friend"]}
+    (tmp_path / "stories.jsonl").write_text(json.dumps(told))
+    (tmp_path / "fables.txt").write_text("A fox came by.")
+    assert list(credits([tmp_path])) == list(credits([tmp_path / "stories.jsonl"])) == ["- *Rain*. Text: Somebody"]

@@ -11,6 +11,7 @@ import pytest
 import steerkit as sk
 from steerkit import embedded, storybook
 from steerkit.errors import DictionaryError
+from steerkit.storybook.measures import read_stories
 
 OFFLINE = """
 import json, socket
@@ -89,3 +90,23 @@ def test_a_feature_steers(model: sk.Model, features: sk.Dictionary) -> None:
 def test_a_dictionary_that_there_is_not(model: sk.Model) -> None:
     with pytest.raises(DictionaryError, match=r"no dictionary at 1\.resid_post.*3\.resid_post"):
         model.dictionary("1.resid_post")
+
+
+def test_sentences_say_which_concepts_are_told_in_unseen_words_alone(model: sk.Model) -> None:
+    stories = list(storybook.corpus(1, 20, split="held_out"))
+    told = read_stories(model, model.dictionary("reft_l4"), stories)
+    of_each = {(frozenset(s.concepts), s.unseen) for told in stories for s in told.sentences}
+    names = storybook.concepts()
+    found = {
+        tuple(frozenset(names[i] for i in row.nonzero()[:, 0].tolist()) for row in rows)
+        for rows in zip(told.expressed, told.unseen, strict=True)
+    }
+    assert found == of_each
+    assert 0 < told.unseen.sum() < told.expressed[told.held_out].sum()
+
+
+def test_dictionaries_of_a_folder_are_sorted_by_layer(tmp_path) -> None:
+    for name in ("10.resid_post", "16k_layer3", "2.resid_post", "of mine"):
+        (tmp_path / embedded.DICTIONARIES / name).mkdir(parents=True)
+    found = [name.rpartition("/")[2] for name in embedded.dictionaries(str(tmp_path))]
+    assert found == ["16k_layer3", "of mine", "2.resid_post", "10.resid_post"]

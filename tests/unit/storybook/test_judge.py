@@ -19,6 +19,12 @@ def test_the_answer_key_and_the_judge_agree(stories: list[storybook.Story]) -> N
         assert storybook.judge(told.text) == told.sentences
 
 
+def test_lexemes_are_found_where_they_stand_whatever_space_is_between() -> None:
+    text = "Mia  opened\r\n  her umbrella.\n\nIt\trained so hard that the street became a stream. She sang."
+    found = [text[x.start : x.end] for sentence in storybook.judge(text) for x in sentence.lexemes]
+    assert found == ["umbrella", "rained"]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**9),
