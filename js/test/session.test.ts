@@ -221,6 +221,38 @@ describe("a slider on the move", () => {
     expect(runs()).toHaveLength(2);
   });
 
+  it("starts again midway for all that is no edit", () => {
+    session.steerMidway(true);
+    session.start();
+    for (const [n, changes] of [
+      { control: true },
+      { settings: { ...DOCUMENT.settings, top_p: 0.5 } },
+      { prompt: { text: "One night" } },
+    ].entries()) {
+      tokens({ steered: [0, ["a"]] });
+      fake.model.set("_document", { ...DOCUMENT, ...changes, edits: [row(0, 3)] });
+      session.move();
+      vi.advanceTimersByTime(110);
+      expect(runs()).toHaveLength(n + 2);
+      expect(fake.lastRun.document).toMatchObject(changes);
+    }
+    expect(fake.sent.some(({ op }) => op === "change")).toBe(false);
+  });
+
+  it("sends a change once, even where a new text was about to start", () => {
+    session.start();
+    tokens({ steered: [0, ["a"]] });
+    set(2);
+    session.move();
+    session.steerMidway(true);
+    session.move();
+    tokens({ steered: [1, ["b"]] });
+    tokens({ steered: [2, ["c"]] });
+    vi.advanceTimersByTime(2000);
+    expect(fake.sent.filter(({ op }) => op === "change")).toHaveLength(1);
+    expect(runs()).toHaveLength(1);
+  });
+
   it("does not start again after Stop", () => {
     session.move();
     session.move();

@@ -74,6 +74,28 @@ describe("the panel", () => {
     close();
   });
 
+  it("takes a minus behind the e of a number, and steps behind a whole one", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    await settled();
+    const number = field(el, "happy strength");
+    const press = async (text: string, key: string) => {
+      number.value = text;
+      number.dispatchEvent(new Event("input", { bubbles: true }));
+      await settled();
+      number.setSelectionRange(text.length, text.length);
+      const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+      number.dispatchEvent(event);
+      return event.defaultPrevented;
+    };
+    expect(await press("1e", "-")).toBe(false);
+    expect(await press("1e", "+")).toBe(false);
+    expect(await press("1", "-")).toBe(true);
+    await settled();
+    expect(fake.strengths).toEqual([0.95, 0]);
+    close();
+  });
+
   it("follows a strength that Python writes", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
@@ -137,6 +159,71 @@ describe("the panel", () => {
     field(el, `Remove ${ref.label}`).click();
     await settled();
     expect(fake.strengths).toEqual([0, 0]);
+    close();
+  });
+
+  it("takes nothing that was found for other words", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    const box = field(el, "Search features");
+    const press = (key: string) =>
+      box.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    const type = async (words: string) => {
+      box.value = words;
+      box.dispatchEvent(new Event("input", { bubbles: true }));
+      await settled();
+    };
+    const answer = async () => {
+      const { rid } = fake.sent.at(-1) as unknown as { rid: string };
+      fake.receive({ op: "answer", rid, result: [target(0), target(1)] });
+      await settled();
+    };
+    await type("ha");
+    press("ArrowDown"); // before the first answer
+    await settled();
+    await answer();
+    expect(el.querySelector("[aria-selected=true]")?.getAttribute("aria-label")).toBe("happy");
+    await type("hap");
+    press("Enter");
+    await settled();
+    expect(fake.strengths).toHaveLength(2);
+    await answer();
+    press("Enter");
+    await settled();
+    expect(fake.strengths).toHaveLength(3);
+    close();
+  });
+
+  it("keeps the tokens before the one that it steers from", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    fake.model.set("_texts", {
+      rid: "r",
+      document: DOCUMENT,
+      samples: [
+        {
+          baseline: ["a", "b"],
+          steered: ["c", "d"],
+          coefficients: [{}, {}],
+          stopped: "length",
+          measures: null,
+        },
+      ],
+      seconds: 1,
+      described: [],
+    });
+    await settled();
+    for (const [n, before] of [[], [{ until: 1, edits: DOCUMENT.edits }]].entries()) {
+      const tokens = el.querySelectorAll<HTMLElement>("[aria-label=Steered] [role=listitem]");
+      tokens[n]!.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+      await settled();
+      const from = [...el.querySelectorAll("button")].find(({ textContent }) =>
+        textContent?.startsWith("Steer from"),
+      )!;
+      from.click();
+      await settled();
+      expect(fake.model.get("_document").before).toEqual(before);
+    }
     close();
   });
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,9 +58,27 @@ def test_runs_come_by_strength(sweep: sk.Sweep) -> None:
     by_strength = dict(zip(sweep.strengths, sweep.runs, strict=True))
     for shown in view._runs:
         run = by_strength[shown["strength"]]
-        assert (shown["text"], shown["nats"], shown["repetition"]) == (run.text, run.nats, run.repetition)
+        assert shown["text"] == run.text
+        assert (shown["nats"], shown["repetition"]) == pytest.approx((run.nats, run.repetition), rel=1e-3)
         assert shown["effect"] == run.text.count("rain")
     assert view._about == "rain, in norm"
+
+
+@pytest.mark.parametrize("effect", [float("nan"), float("inf")])
+def test_an_effect_that_is_no_number_has_no_point(sweep: sk.Sweep, effect: float, tmp_path: Path) -> None:
+    view = skw.SweepView(sweep, effect=lambda _: effect)
+    assert [run["effect"] for run in view._runs] == [None] * 3
+    view.save_html(tmp_path / "sweep.html")
+    (saved,) = re.findall(r'<script type="application/vnd[^>]*>(.*?)</script>', (tmp_path / "sweep.html").read_text())
+    json.loads(saved, parse_constant=pytest.fail)
+
+
+def test_a_page_that_could_not_be_read_is_not_saved(sweep: sk.Sweep, tmp_path: Path) -> None:
+    view = skw.SweepView(sweep)
+    view._runs = [{**run, "nats": float("nan")} for run in view._runs]
+    with pytest.raises(ValueError, match="JSON"):
+        view.save_html(tmp_path / "sweep.html")
+    assert not (tmp_path / "sweep.html").exists()
 
 
 def test_the_strength_that_is_chosen(sweep: sk.Sweep) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,10 +27,16 @@ class Page(skw.FeatureCard):
 
     def ask(self, op: str, **args: Any) -> dict[str, Any]:
         n = len(self.sent)
-        self._on_message(self, {"v": 1, "rid": "a", "op": op, "args": args}, [])
-        while len(self.sent) == n:
+        self.post("a", op, **args)
+        while len(self.sent) == n or self.sent[-1]["op"] == "taken":
             time.sleep(0.005)
         return self.sent[-1]
+
+    def post(self, rid: str, op: str, **args: Any) -> None:
+        self._on_message(self, {"v": 1, "rid": rid, "op": op, "args": args}, [])
+
+    def replies(self) -> list[tuple[str, str]]:
+        return [(message["rid"], message["op"]) for message in self.sent]
 
 
 @pytest.fixture
@@ -68,6 +75,30 @@ def test_the_page_measures_and_goes_to_a_neighbour(card: Page, features: sk.Dict
     assert card.ask("show", feature=3)["op"] == "answer"
     assert card.feature == features[3]
     assert (card._card["index"], card._measured["corpus"]) == (3, corpus)
+
+
+def test_whatever_pages_ask_meanwhile_is_answered(card: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, free = threading.Event(), threading.Event()
+    measure = card.measure
+    monkeypatch.setattr(card, "measure", lambda texts: (began.set(), free.wait(30), measure(texts)))
+    card.post("m1", "measure", texts=TEXTS)
+    assert began.wait(30)
+    for rid, op, args in [
+        ("m2", "measure", {"texts": TEXTS[:1]}),
+        ("s1", "show", {"feature": 3}),
+        ("m3", "measure", {"texts": TEXTS[:2]}),  # perhaps of another page, to which m2 says nothing
+    ]:
+        card.post(rid, op, **args)
+    taken = [(rid, "taken") for rid in ("m1", "m2", "s1", "m3")]
+    assert card.replies() == [*taken, ("m2", "error")], "the page knows that the kernel is at work"
+    assert "newer question" in card.sent[-1]["error"]["message"]
+    free.set()
+    end = time.monotonic() + 30
+    while len(card.sent) < 8 and time.monotonic() < end:
+        time.sleep(0.005)
+    assert card.replies()[5:] == [("m1", "answer"), ("s1", "answer"), ("m3", "answer")]
+    assert card._measured["corpus"].startswith("2 texts")
+    assert card._card["index"] == 3
 
 
 def test_texts_at_once(storybook_model: sk.Model, features: sk.Dictionary) -> None:

@@ -29,7 +29,7 @@ class Page(skw.FeaturePicker):
     def ask(self, **args: Any) -> dict[str, Any]:
         n = len(self.sent)
         self._on_message(self, {"v": 1, "rid": "a", "op": "find", "args": args}, [])
-        while len(self.sent) == n:
+        while len(self.sent) == n or self.sent[-1][0]["op"] == "taken":
             time.sleep(0.005)
         return self.sent[-1][0]
 

@@ -61,6 +61,20 @@ def test_jobs_from_many_threads_are_never_lost(monkeypatch: pytest.MonkeyPatch) 
     await_no_thread("busy")
 
 
+def test_the_newest_of_each_kind_is_done_in_the_order_of_arrival() -> None:
+    worker, done, last = Worker("kinds"), [], threading.Event()
+    began, free = threading.Event(), threading.Event()
+    worker.submit(lambda: (began.set(), free.wait(30)), "measure")
+    assert began.wait(30)
+    for name in ("measure 1", "show 1", "measure 2"):
+        worker.submit(lambda name=name: done.append(name), name[:-2], lambda name=name: done.append(f"no {name}"))
+    worker.submit(last.set, "last")
+    free.set()
+    assert last.wait(30)
+    assert done == ["no measure 1", "show 1", "measure 2"]
+    worker.close()
+
+
 def test_a_closed_one_takes_no_jobs() -> None:
     worker, done = Worker("closed"), threading.Event()
     worker.close()

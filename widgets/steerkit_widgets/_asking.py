@@ -27,7 +27,7 @@ class QuestionError(ValueError):
 
 
 class AskedWidget(Widget):
-    """A widget that answers questions of its page on a thread of its own; the newest question counts."""
+    """A widget that answers questions of its pages on a thread of its own; the newest of each operation counts."""
 
     _worker: Worker | None = None
 
@@ -47,13 +47,21 @@ class AskedWidget(Widget):
 
     def _answer(self, content: Any) -> None:
         message = content if isinstance(content, dict) else {}
-        operation, rid, arguments = message.get("op"), message.get("rid"), message.get("args")
-        answer = self.questions().get(operation) if isinstance(operation, str) else None
+        operation, rid, arguments = str(message.get("op")), message.get("rid"), message.get("args")
+        answer = self.questions().get(operation)
         if answer is None or not isinstance(rid, str) or not isinstance(arguments, dict):
             known = ", ".join(self.questions())
             raise ValueError(f"The page sent {reprlib.repr(content)}; a {type(self).__name__} is asked for: {known}.")
         assert self._worker is not None
-        self._worker.submit(lambda: self._reply(rid, answer, arguments))
+        # A kernel whose thread is at work is idle: without a word, the page would take it for one that restarted.
+        self.send({"v": PROTOCOL, "rid": rid, "op": "taken"})
+        self._worker.submit(
+            lambda: self._reply(rid, answer, arguments),
+            kind=operation,
+            dropped=lambda: self._refuse(
+                rid, "Overtaken", "A newer question took the place of this one before its turn came.", "Ask again."
+            ),
+        )
 
     def _reply(self, rid: str, answer: Callable[[dict[str, Any]], Answer], arguments: dict[str, Any]) -> None:
         try:

@@ -1,6 +1,6 @@
 """What a panel's screen asks for, as one JSON document: prompt, edits, settings.
 
-The page's end is `js/src/host/panel/document.ts`. The document is an object with these fields:
+The page's end is `js/src/host/document.ts`. The document is an object with these fields:
 
     prompt     {text} or {messages}, a list of {role, content}
     edits      a list of {id, hue, edit}: a name of its own, the number of its colour, and an edit as

@@ -81,6 +81,13 @@ class Generation:
         """End a run that waits for the model; a run that has tokens is left to the worker."""
         return not self.parts[0]["steered"] and self.finish([])
 
+    def offer(self, change: Document) -> bool:
+        """Have a document in force from the next token on; False, and it is not, once the run has ended."""
+        with self._lock:
+            if self.end is None:
+                self.change = change
+            return self.end is None
+
     def take_change(self) -> Document | None:
         """The document that is to be in force from the next token on, once."""
         with self._lock:

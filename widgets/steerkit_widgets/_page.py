@@ -37,11 +37,15 @@ def place(widget: ipywidgets.Widget) -> str:
 
 
 def page(widget: ipywidgets.Widget) -> str:
-    """A widget as a whole document, with its state."""
+    """A widget as a whole document, with its state.
+
+    Raises:
+        ValueError: The state has a NaN or an infinity, which no page can read.
+    """
     title = type(widget).__name__
     state = {"version_major": 2, "version_minor": 0, "state": dependency_state([widget], drop_defaults=False)}
     # What looks like a tag must not end the script.
-    saved = json.dumps(state).replace("<", "\\u003c")
+    saved = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark}}"

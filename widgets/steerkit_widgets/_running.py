@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import reprlib
+import threading
 import time
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
@@ -48,18 +48,32 @@ class Running:
         self._writer, self._send, self._save, self._log = writer, send, save, log
         self._worker = Worker("steering-panel")
         self._current: Generation | None = None
+        self._beginning = threading.Lock()
+        self._closed = False
         self.pairs: list[Pair] = []
         self.alternatives: list[sk.Alternatives] = []
         self.document: Document | None = None
 
-    def begin(self, rid: str, document: Document) -> None:
-        """Start a run; one that is running gives way. Returns at once."""
-        generation = Generation(rid, document)
-        previous, self._current = self._current, generation
-        if previous is not None:
-            previous.cancelled.set()
-        self._send(generation.started(anew=True))
-        self._worker.submit(lambda: self._generate(generation))
+    def begin(self, document: Document, rid: str | None = None) -> None:
+        """Start a run; one that is running gives way. Returns at once.
+
+        Args:
+            document: What is asked for.
+            rid: Names the run, where a page has asked for it.
+
+        Raises:
+            RuntimeError: The panel is closed.
+        """
+        generation = Generation(rid or f"python-{time.monotonic_ns()}", document)
+        with self._beginning:
+            if self._closed:
+                raise RuntimeError("This panel is closed and writes no more texts. Make another: SteeringPanel(...).")
+            previous, self._current = self._current, generation
+            if previous is not None:
+                previous.cancelled.set()
+            self._send(generation.started(anew=True))
+            # One that waits and gives way has nobody else to say that it has ended.
+            self._worker.submit(lambda: self._generate(generation), dropped=generation.ended.set)
 
     def stop(self) -> None:
         """Stop what is running."""
@@ -72,10 +86,18 @@ class Running:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is running; False if that took longer than `timeout` seconds."""
-        return self._current is None or self._current.ended.wait(timeout)
+        due = None if timeout is None else time.monotonic() + timeout
+        while (current := self._current) is not None:
+            if not current.ended.wait(None if due is None else max(0.0, due - time.monotonic())):
+                return False
+            if self._current is current:
+                break
+        return True
 
     def close(self) -> None:
         """Stop, and end the thread."""
+        with self._beginning:
+            self._closed = True
         self.stop()
         self._worker.close()
 
@@ -93,10 +115,12 @@ class Running:
         elif not isinstance(rid, str):
             raise ValueError(f"The page sent {reprlib.repr(message)}, which names no run.")
         elif operation == "run":
-            self.begin(rid, Document.read(message.get("document")))
+            self.begin(Document.read(message.get("document")), rid)
         elif operation == "change":
             if current is not None and current.rid == rid:
-                current.change = Document.read(message.get("document"))
+                change = Document.read(message.get("document"))
+                if not current.offer(change):
+                    self._begin_again(current, change)
         elif operation == "stop":
             if current is not None and current.rid == rid:
                 self.stop()
@@ -104,6 +128,11 @@ class Running:
             self._repair(current, message)
         else:
             self._tell_all(current)
+
+    def _begin_again(self, generation: Generation, change: Document) -> None:
+        """Write the text anew with a change that came after its last token, unless it was stopped."""
+        if change.edits != generation.document.edits and not generation.cancelled.is_set():
+            self.begin(change)
 
     def _repair(self, current: Generation | None, message: dict[str, Any]) -> None:
         if current is None:
@@ -116,6 +145,12 @@ class Running:
 
     def _generate(self, generation: Generation) -> None:
         """Work of the worker's thread, from the first token to the last word."""
+        try:
+            self._write(generation)
+        finally:  # whoever waits for it must not wait for ever
+            generation.ended.set()
+
+    def _write(self, generation: Generation) -> None:
         have, due = generation.none(), 0.0
 
         def push() -> None:
@@ -140,8 +175,9 @@ class Running:
             self.pairs, self.alternatives, self.document = pairs, [], generation.document
         self._push(generation, have)
         if kept:
+            if (change := generation.take_change()) is not None:
+                self._begin_again(generation, change)
             self._measure(generation, pairs)
-        generation.ended.set()
 
     def _measure(self, generation: Generation, pairs: list[Pair]) -> None:
         """Measure the texts, unless another run waits, and save them."""
@@ -149,12 +185,15 @@ class Running:
             {**generation.parts[sample], "stopped": pair.steered.stopped, "measures": None}
             for sample, pair in enumerate(pairs)
         ]
-        with contextlib.suppress(SteerkitError):  # what cannot be measured was written nevertheless
+        try:
             for text, pair in zip(texts, pairs, strict=True):
                 if self._current is not generation:
                     break
                 found, text["measures"] = self._writer.measured(pair, generation.document)
                 self.alternatives.append(found)
+        except Exception as error:  # what cannot be measured was written nevertheless
+            if not isinstance(error, SteerkitError):
+                self._log.error("A text of a steering panel could not be measured.", exc_info=True)
         measured = [pair._replace(steered=found.run) for pair, found in zip(pairs, self.alternatives, strict=False)]
         self.pairs = measured + pairs[len(measured) :]
         self._save(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.feature import Feature
 from steerkit.edits import Edit
-from steerkit.errors import DictionaryError, EditError, SteerkitError
+from steerkit.errors import DictionaryError, EditError, SettingError, SteerkitError
 from steerkit.plan_json import EditReader, EditWriter
 from steerkit.records import Record
 from steerkit.target_json import TargetReader, TargetWriter
@@ -35,10 +36,16 @@ class Targets:
 
     Args:
         limit: Strength at the ends of the sliders, as multiples of the direction; by each target's own scale without.
+
+    Raises:
+        SettingError: `limit` is no length of a slider.
     """
 
     def __init__(self, limit: float | None = None) -> None:
+        if limit is not None and not 0 < limit < math.inf:
+            raise SettingError(f"limit={limit!r} leaves the sliders no room. Give a number above 0, such as 5.")
         self.limit = limit
+        self._growing = threading.Lock()  # two writers at once would give one place to two targets
         self.vectors: list[Vector] = []
         self.dictionaries: list[Dictionary] = []
 
@@ -48,10 +55,11 @@ class Targets:
         Raises:
             PlanError: It cannot be written.
         """
-        writer = TargetWriter(self.vectors, self.dictionaries)
-        said = EditWriter(writer).edit(edit)
+        with self._growing:
+            writer = TargetWriter(self.vectors, self.dictionaries)
+            said = EditWriter(writer).edit(edit)
+            self.vectors, self.dictionaries = writer.vectors, writer.dictionaries
         said.pop("maximum", None)  # that of the dictionary in memory counts
-        self.vectors, self.dictionaries = writer.vectors, writer.dictionaries
         return said
 
     def read(self, rows: Iterable[Row]) -> list[Edit]:
@@ -65,8 +73,9 @@ class Targets:
 
     def join(self, dictionary: Dictionary) -> None:
         """Take a dictionary into the list, so that its features can be searched."""
-        if dictionary not in self.dictionaries:
-            self.dictionaries = [*self.dictionaries, dictionary]
+        with self._growing:
+            if dictionary not in self.dictionaries:
+                self.dictionaries = [*self.dictionaries, dictionary]
 
     def named(self, target: Target) -> tuple[str, dict[str, Any]]:
         """The name of a target in messages, and how it is shown."""

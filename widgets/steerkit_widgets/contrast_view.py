@@ -80,12 +80,7 @@ class ContrastView(AskedWidget):
         Raises:
             SteerkitError: A side has no text, or a text or the dictionary does not fit the model.
         """
-        from steerkit import contrast
-
-        self._contrast = contrast(self.model, self.positives, self.negatives, self.features)
-        with self._writing:
-            self._found = _packed(self._contrast)
-        return self._contrast
+        return self._of(self.positives, self.negatives)
 
     def vector(self, label: str = "contrast") -> sk.Vector:
         """The difference of means of the same texts, as a direction where the dictionary reads.
@@ -114,10 +109,17 @@ class ContrastView(AskedWidget):
         for name, texts in sides.items():
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                 raise QuestionError(f"{name}={texts!r}, which is no list of texts.")
-        with self._writing, self.hold_sync():
-            self.positives, self.negatives = sides["positives"], sides["negatives"]
-        self.run()
+        # Not into the traits: the reader may have written on since, and the page keeps those itself.
+        self._of(**sides)
         return Answer({})
+
+    def _of(self, positives: list[str], negatives: list[str]) -> sk.Contrast:
+        from steerkit import contrast
+
+        found = self._contrast = contrast(self.model, positives, negatives, self.features)
+        with self._writing:
+            self._found = _packed(found)
+        return found
 
     @traitlets.validate("_selected")
     def _known_features(self, proposal: dict[str, Any]) -> list[int]:

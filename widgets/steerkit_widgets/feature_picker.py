@@ -84,7 +84,8 @@ class FeaturePicker(AskedWidget):
 
     @selected.setter
     def selected(self, features: Sequence[sk.Feature]) -> None:
-        self._selected = [feature.index for feature in features]
+        with self._writing:
+            self._selected = [feature.index for feature in features]
 
     @property
     def listed(self) -> list[sk.Feature]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +56,7 @@ class SteeringPanel(AskedWidget):
 
     Raises:
         TypeError: `features` is no dictionary and no list of targets, or an argument is unknown.
+        SettingError: `limit` is not above 0, or there is no seed, or there are too many.
 
     Example:
         >>> panel = SteeringPanel(model, features, prompt="One day, Mia")  # doctest: +SKIP
@@ -201,8 +201,12 @@ class SteeringPanel(AskedWidget):
             self._presets = listed
 
     def start(self) -> None:
-        """Start a text, as Run does; one that is running gives way. Returns at once."""
-        self._running.begin(f"python-{time.monotonic_ns()}", self._read())
+        """Start a text, as Run does; one that is running gives way. Returns at once.
+
+        Raises:
+            RuntimeError: The panel is closed.
+        """
+        self._running.begin(self._read())
 
     def stop(self) -> None:
         """Stop the running text, as Stop does."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from steerkit_widgets._base import Widget, refuse_unknown
+from steerkit_widgets._generation import json_row
 from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class SweepView(Widget):
 
     @strength.setter
     def strength(self, strength: float | None) -> None:
-        if strength is not None and strength not in self._strengths:
-            raise ValueError(f"strength={strength!r} was not swept. Choose one of {self._strengths}.")
-        self._chosen = None if strength is None else self._strengths.index(strength)
+        with self._writing:
+            if strength is not None and strength not in self._strengths:
+                raise ValueError(f"strength={strength!r} was not swept. Choose one of {self._strengths}.")
+            self._chosen = None if strength is None else self._strengths.index(strength)
 
     @property
     def run(self) -> sk.Run | None:
@@ -99,18 +101,13 @@ class SweepView(Widget):
             "_about": "" if edit is None else f"{edit.target.label}, in {edit.unit}",
             "_effect": (self.effect and self.effect.__doc__) or "",
             "_prompt": self._ordered[0].prompt.text if self._ordered else "",
-            "_runs": [
-                {
-                    "strength": strength,
-                    "text": run.text,
-                    "nats": run.nats,
-                    "repetition": run.repetition,
-                    "effect": None if self.effect is None else float(self.effect(run)),
-                    "about": run.describe(),
-                }
-                for strength, run in zip(self._strengths, self._ordered, strict=True)
-            ],
+            "_runs": [self._row(*pair) for pair in zip(self._strengths, self._ordered, strict=True)],
         }
+
+    def _row(self, strength: float, run: sk.Run) -> dict[str, Any]:
+        effect = None if self.effect is None else float(self.effect(run))
+        figures = dict(zip(("nats", "repetition", "effect"), json_row([run.nats, run.repetition, effect]), strict=True))
+        return {"strength": strength, "text": run.text, "about": run.describe(), **figures}
 
     @traitlets.validate("_chosen")
     def _a_run(self, proposal: dict[str, Any]) -> int | None:

@@ -73,8 +73,8 @@ class TokenView(Widget):
 
     @reading.setter
     def reading(self, reading: sk.Reading) -> None:
-        pinned = self.selected
         with self._writing, self.hold_sync():
+            pinned = self.selected
             for name, value in {"_selected": [], "_silent": [], "_span": [], **self._take(reading)}.items():
                 setattr(self, name, value)
             self.follow(pinned)
@@ -86,12 +86,12 @@ class TokenView(Widget):
 
     @selected.setter
     def selected(self, targets: Sequence[Target]) -> None:
-        pairs = [self._place(target) for target in targets]
-        if None in pairs:
-            unknown = targets[pairs.index(None)]
-            read = [*(dictionary for dictionary, _ in self.reading.codes), *self.reading.targets]
-            raise ValueError(f"{unknown!r} was not read here. This reading is of {read}.")
-        with self.hold_sync():
+        with self._writing, self.hold_sync():
+            pairs = [self._place(target) for target in targets]
+            if None in pairs:
+                unknown = targets[pairs.index(None)]
+                read = [*(dictionary for dictionary, _ in self.reading.codes), *self.reading.targets]
+                raise ValueError(f"{unknown!r} was not read here. This reading is of {read}.")
             self._silent = [
                 [source, index, target.label]
                 for (source, index), target in zip(pairs, targets, strict=True)
@@ -110,7 +110,8 @@ class TokenView(Widget):
 
     def follow(self, targets: Sequence[Target]) -> None:
         """Colour by the last three of these that were read here."""
-        self.selected = [target for target in targets if self._place(target) is not None][-MOST:]
+        with self._writing:
+            self.selected = [target for target in targets if self._place(target) is not None][-MOST:]
 
     def still(self) -> str:
         """The reading as it shows itself."""

@@ -123,6 +123,11 @@ export function baselineKey({ prompt, settings }: PanelDocument, seed: number): 
   return JSON.stringify([prompt, max_new_tokens, temperature, top_p, seed]);
 }
 
+/** Two documents with the same key differ at most in their edits. */
+export function contextKey(document: PanelDocument): string {
+  return JSON.stringify({ ...document, edits: [] });
+}
+
 /** What a text begins with, as it is printed before it. */
 export function leadOf(prompt: Prompt): string {
   if ("text" in prompt) return prompt.text;

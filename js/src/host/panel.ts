@@ -122,7 +122,8 @@ export class Panel {
     const texts = this.model.get("_texts");
     if (!texts) return;
     const { before, edits } = texts.document;
-    const stages = [...before.filter(({ until }) => until < n), { until: n, edits }];
+    const stages = before.filter(({ until }) => until < n);
+    if (n > 0) stages.push({ until: n, edits });
     this.change({ before: stages }, "keep");
   }
 

@@ -6,6 +6,7 @@ import type { Failure } from "./protocol";
 const SILENCE_MS = 300;
 
 type Reply<Answer> = { rid?: unknown } & (
+  | { op: "taken" }
   | { op: "answer"; result: Answer }
   | { op: "error"; error: Failure }
 );
@@ -78,7 +79,8 @@ export class Question<Args extends object, Answer> {
     if (reply.op === "answer") {
       this.answered = { args: this.#asked.args, result: reply.result, buffers };
     }
-    this.#asked = null;
+    // One that is taken stays pending: the kernel works on it, however long that takes.
+    if (reply.op !== "taken") this.#asked = null;
     this.#settle(reply.op === "error" ? reply.error : null);
   }
 

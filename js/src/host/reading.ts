@@ -1,6 +1,9 @@
 // What a reading found, as the page has it; `steerkit_widgets/token_view.py` packs it.
 import { lines, numbers, type Packed } from "./arrays";
 
+/** A label is unsure below this score. */
+export const SURE = 0.7;
+
 export interface PackedFeatures {
   indices: Packed;
   labels: Packed;

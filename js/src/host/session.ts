@@ -1,4 +1,4 @@
-import { baselineKey, isEmpty } from "./document";
+import { baselineKey, contextKey, isEmpty } from "./document";
 import { silenceOf } from "./kernel";
 import { watch } from "./model";
 import type { PanelModel, Row, Texts } from "./panel_state";
@@ -134,14 +134,14 @@ export class Session {
   /** Starts a text for a setting that may be on the move: the newest position always gets its turn. */
   move(): void {
     clearTimeout(this.#moving);
-    const begun = (this.#run?.length ?? 0) > 0;
-    if (this.midway && begun && this.#run && !this.#run.complete) {
-      this.#send({
-        v: 1,
-        rid: this.#run.rid,
-        op: "change",
-        document: this.#model.get("_document"),
-      });
+    this.#moving = undefined;
+    const run = this.#run;
+    const document = this.#model.get("_document");
+    const begun = (run?.length ?? 0) > 0;
+    // All but the edits holds for a whole text.
+    const fits = run !== null && contextKey(document) === contextKey(run.document);
+    if (this.midway && begun && fits && !run.complete) {
+      this.#send({ v: 1, rid: run.rid, op: "change", document });
       return;
     }
     const due = this.running ? this.#sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Edit, EditRow as Row, Target, TargetRef, Unit } from "../host/document";
+import { SURE } from "../host/reading";
 import { Button } from "./button";
 import { Choice } from "./choice";
 import { EditDetails } from "./edit_details";
@@ -35,9 +36,6 @@ export interface EditRowProps {
   onHue: (hue: number) => void;
   onRemove: () => void;
 }
-
-/** A label is unsure below this score. */
-const SURE = 0.7;
 
 /** One edit: on or off, its name, operator, strength and unit; where and when behind a button. */
 export function EditRow(props: EditRowProps) {

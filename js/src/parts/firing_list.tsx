@@ -1,4 +1,4 @@
-import type { Features, Firing, Source } from "../host/reading";
+import { type Features, type Firing, type Source, SURE } from "../host/reading";
 import { Button } from "./button";
 
 interface Props {
@@ -100,7 +100,7 @@ export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Pro
 
 /** A label that there is not, or that fits badly. */
 export function unsure(of: Features, column: number): boolean {
-  return !of.labels[column] || of.scores[column]! < 0.7;
+  return !of.labels[column] || of.scores[column]! < SURE;
 }
 
 /** An activation as readers write it: 7.9, −0.02. */

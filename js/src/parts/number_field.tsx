@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { OWN_KEYS } from "./focus";
 import { format, moved, parse } from "./strength";
 
@@ -15,7 +15,6 @@ interface Props {
 /** A strength as text. Takes typing, arrow and page keys, and `+` and `-` behind a number as steps. */
 export function NumberField({ name, title, strength, limit, onMove }: Props) {
   const [draft, setDraft] = useState<string | null>(null);
-  const field = useRef<HTMLInputElement>(null);
   const invalid = draft !== null && parse(draft) === null;
 
   // A strength that changes elsewhere, on the slider say, shows at once.
@@ -37,7 +36,6 @@ export function NumberField({ name, title, strength, limit, onMove }: Props) {
   return (
     <input
       {...OWN_KEYS}
-      ref={field}
       class="sk-number"
       type="text"
       inputMode="decimal"
@@ -51,8 +49,10 @@ export function NumberField({ name, title, strength, limit, onMove }: Props) {
       onBlur={() => setDraft(null)}
       onInput={(event) => type(event.currentTarget.value)}
       onKeyDown={(event) => {
-        const { selectionStart, selectionEnd } = event.currentTarget;
-        const behind = selectionStart === selectionEnd && selectionStart !== 0;
+        const { selectionStart, selectionEnd, value } = event.currentTarget;
+        // Behind the e of 1e-5 they are signs.
+        const behind =
+          selectionStart === selectionEnd && selectionStart !== 0 && parse(value) !== null;
         if (event.key === "Enter" || event.key === "Escape") setDraft(null);
         else if (event.key === "+" && behind) step(event, "ArrowUp");
         else if (event.key === "-" && behind) step(event, "ArrowDown");

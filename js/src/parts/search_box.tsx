@@ -17,6 +17,8 @@ export function SearchBox({ question, onChoose }: Props) {
   const { answered, failure, notice } = question;
   const open = words.trim() !== "";
   const found = open && answered ? answered.result : [];
+  // What is found may answer the words before these.
+  const current = answered?.args.words === words;
 
   const type = (text: string) => {
     setWords(text);
@@ -30,12 +32,11 @@ export function SearchBox({ question, onChoose }: Props) {
     type("");
   };
   const keys: Record<string, () => void> = {
-    ArrowDown: () => setAt(Math.min(at + 1, found.length - 1)),
+    ArrowDown: () => setAt(Math.max(0, Math.min(at + 1, found.length - 1))),
     ArrowUp: () => setAt(Math.max(at - 1, 0)),
-    Enter: () => choose(found[at]),
+    Enter: () => current && choose(found[at]),
     Escape: () => type(""),
   };
-  const nothing = open && answered?.args.words === words && found.length === 0;
   return (
     <div class="sk-search">
       <input
@@ -81,7 +82,9 @@ export function SearchBox({ question, onChoose }: Props) {
           </div>
           <div class="sk-dim" role="status">
             {failure?.message ?? notice}
-            {nothing && `No label answers “${words}”. Try fewer or other words.`}
+            {current &&
+              found.length === 0 &&
+              `No label answers “${words}”. Try fewer or other words.`}
           </div>
         </div>
       )}
