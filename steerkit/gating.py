@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -76,16 +77,14 @@ class Gating:
                 before = site is not None and any(self._site(c).depth > site.depth for c in inner.comparisons())
                 return "so_far", self.gate(inner, site), before
             case Comparison():
-                return "read", self._key(condition)
+                return "read", self._kept(condition)
         raise EditError(f"{condition!r} is no condition. Make one by comparing, such as feature > 0.5.")
 
-    def _key(self, comparison: Comparison) -> str:
+    def _kept(self, comparison: Comparison) -> str:
+        """The key of a comparison, which is read from now on."""
         if comparison not in self._keys:
             site = self._site(comparison)
-            key = f"{comparison} at {site}"
-            while key in self._keys.values():  # another target of the same label
-                key += "'"
-            self._keys[comparison] = key
+            self._keys[comparison] = key = _key(comparison, site)
             self._watches(site).append(self._watch(key, comparison))
         return self._keys[comparison]
 
@@ -114,6 +113,15 @@ class Gating:
                 f"vector.at('{target.sites[0]}')."
             )
         return self._site_map.check(target.sites[0])
+
+
+def _key(comparison: Comparison, site: Site) -> str:
+    """What no other question has, in a program that takes over midway either: labels may be the same."""
+    target = comparison.target
+    what = f"{target.dictionary.name}/{target.index}" if isinstance(target, Feature) else "vector"
+    direction = target.direction(target.sites[0]).detach().float().cpu()
+    told = hashlib.sha256(direction.numpy().tobytes()).hexdigest()
+    return f"{comparison.reading} of {what} {told} {comparison.relation} {comparison.threshold!r} at {site}"
 
 
 def _same_token(condition: Condition) -> list[Comparison]:

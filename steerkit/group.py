@@ -48,7 +48,8 @@ class Group:
         mix: For operators on two coefficients, what stands in place of the gain: `c' = mix @ c + shift`.
         functions: For operators of the user's own, the edit and the function of the coefficient and the shift.
         readers: For vectors, what coefficients are read with: `x @ readers.T`.
-        gram: For vectors, the coefficient of each direction along each reader, in float64.
+        gram: For vectors, the coefficient of each direction along each reader, in float64; on the CPU where the
+            device has no such numbers.
         encoder: For features, what reads them.
         elsewhere: For features that are read at another site than they are written, the key under which their
             coefficients lie.
@@ -92,7 +93,7 @@ class Group:
         """Move every tensor to a device, in place."""
         if self.directions.device != device:
             for name, value in vars(self).items():
-                if isinstance(value, torch.Tensor | Encoder):
+                if isinstance(value, torch.Tensor | Encoder) and not (name == "gram" and device.type == "mps"):
                     setattr(self, name, value.to(device))
 
     def change(
@@ -159,7 +160,7 @@ class Group:
 
         Directions are not orthogonal: writing along one moves the coefficients of the others. Additive edits go on top.
         """
-        joint = acts & ~self.additive
+        joint = (acts & ~self.additive).to(self.gram.device)
         both = joint[..., :, None] & joint[..., None, :]
         system = torch.where(both, self.gram, 0.0) + torch.diag_embed((~joint).to(self.gram.dtype))
-        return torch.linalg.solve(system, amounts.to(self.gram.dtype)[..., None])[..., 0].to(amounts.dtype)
+        return torch.linalg.solve(system, amounts.to(self.gram)[..., None])[..., 0].to(amounts)

@@ -19,7 +19,7 @@ from steerkit.plans import EditsLike, Plan
 from steerkit.reading import Reading, midpoint
 from steerkit.selection import Gathered, check_choice
 from steerkit.sites import Site
-from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, names_of
+from steerkit.tokens import Encoded, Prompt, PromptLike, TextLike, continued, names_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -168,9 +168,7 @@ class Reads(Loaded):
             n_before, n_prompt = 1, len(whole)
         else:
             before = self.encode(prompt)
-            written = isinstance(text, str)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"] if written else self.encode(text).ids
-            whole = self.encode([*before.ids, *ids])
+            whole = continued(self.tokenizer, before, text)
             n_before = n_prompt = len(before)
         if len(whole) == n_before:
             raise PromptError("The text has no token that something predicts. Give a longer text.")

@@ -226,7 +226,7 @@ class Recipe:
 
     def describe(self) -> str:
         """What it asks for, in words."""
-        settings = ", ".join(f"{name} {value:g}" for name, value in asdict(self.settings).items())
+        settings = ", ".join(f"{name} {value}" for name, value in asdict(self.settings).items())
         return f"{self.plan.describe()}\n{self.made_with.model} ({self.made_with.dtype}), {settings}"
 
     def _repr_html_(self) -> str:

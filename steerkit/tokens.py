@@ -129,10 +129,19 @@ def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: Completion
         if all(isinstance(item, Mapping) for item in items):
             return _chat_prompt(tokenizer, items, text)
     before = encode(tokenizer, prompt)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return Encoded(continued(tokenizer, before, text), len(before))
+
+
+def continued(tokenizer: PreTrainedTokenizerBase, before: Prompt, text: PromptLike) -> Prompt:
+    """A prompt with more behind it; a text is tokenised without a beginning-of-sequence token.
+
+    Raises:
+        PromptError: What is given is no text, token ids or chat messages.
+    """
+    written = isinstance(text, str)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"] if written else encode(tokenizer, text).ids
     after = _described(tokenizer, ids, before.ids)
-    joined = [(*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)]
-    return Encoded(Prompt(*joined), len(before))
+    return Prompt(*((*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)))
 
 
 def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[TextLike]) -> list[Encoded]:

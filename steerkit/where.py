@@ -34,7 +34,8 @@ class Where:
         positions: Positions in the text, from 0 (a beginning-of-sequence token counts); negative ones count from the
             prompt's end, so that -1 is its last. Whole numbers, ranges and slices: `[0, -1]`, `slice(4)`,
             `slice(-3, None)`; a slice that starts at a negative number and stops at 0 stops where the prompt does.
-        new_positions: Positions in the new text, from 0: `slice(5)` is its first five tokens. Leaves the prompt alone.
+        new_positions: Positions in the new text, from 0: `slice(5)` is its first five tokens. The prompt's tokens are
+            chosen as without it; `prompt=False` leaves them out.
         roles: Roles of chat messages. New tokens belong to the assistant.
         messages: Indices of chat messages; negative ones count from the last. New tokens follow the last.
         tokens: Ids of tokens; None for all.
@@ -117,7 +118,8 @@ class Where:
         if self.positions is not None:
             parts.append(f"at positions {listed(map(_spoken, self.positions))}")
         if self.new_positions is not None:
-            parts.append(f"at positions {listed(map(_spoken, self.new_positions))} of the new text")
+            also = "and " if self.prompt else ""
+            parts.append(f"{also}at positions {listed(map(_spoken, self.new_positions))} of the new text")
         if self.roles is not None:
             parts.append(f"in messages of {listed(self.roles)}")
         if self.messages is not None:
@@ -133,11 +135,11 @@ class Where:
 
     @property
     def _reach(self) -> str:
-        if self.new_positions is not None:
-            return "new tokens only"
         last = {None: "", True: " and the prompt's last", False: " but the prompt's last"}[self.last_prompt]
         if self.prompt:
-            return ("every token" if self.generated else "prompt tokens only") + ("" if self.last_prompt else last)
+            some = "prompt tokens" if self.generated else "prompt tokens only"
+            whole = self.generated and self.new_positions is None
+            return ("every token" if whole else some) + ("" if self.last_prompt else last)
         if self.generated:
             return f"new tokens{last}" if self.last_prompt else "new tokens only"
         return "the prompt's last token only"

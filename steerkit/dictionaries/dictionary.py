@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import torch
 
@@ -246,7 +247,7 @@ class Dictionary:
         )
         return ErrorTerm(reconstruction, f"error of {self.name}", self.reads_at(), self.writes_at(), self)
 
-    def __getitem__(self, feature: int | str) -> Feature:
+    def __getitem__(self, feature: SupportsIndex | str) -> Feature:
         """A feature by index, or by label where one alone bears it.
 
         Raises:
@@ -367,7 +368,7 @@ class Dictionary:
         self,
         model: Model,
         texts: Sequence[PromptLike],
-        features: Sequence[Feature | int] | None = None,
+        features: Sequence[Feature | SupportsIndex] | None = None,
         *,
         strength: float = STRENGTH,
     ) -> OutputScores:
@@ -388,16 +389,16 @@ class Dictionary:
             >>> features.by_effect(model, ["From my experience,"]).best(5)  # doctest: +SKIP
         """
         indices = range(self.n_features) if features is None else features
-        chosen = [self._checked(one if isinstance(one, int) else one.index) for one in indices]
+        chosen = [self._checked(one.index if isinstance(one, Feature) else one) for one in indices]
         return score_outputs(self, model, texts, chosen, strength)
 
-    def nearest(self, feature: Feature | int, limit: int = 10) -> list[Feature]:
+    def nearest(self, feature: Feature | SupportsIndex, limit: int = 10) -> list[Feature]:
         """The features whose decoder rows point most nearly the same way, nearest first.
 
         Raises:
             FeatureError: An index is out of range.
         """
-        index = self._checked(feature if isinstance(feature, int) else feature.index)
+        index = self._checked(feature.index if isinstance(feature, Feature) else feature)
         rows = torch.nn.functional.normalize(self._decoder(), dim=-1)
         cosines = rows @ rows[index]
         cosines[index] = -torch.inf
@@ -447,7 +448,12 @@ class Dictionary:
             raise VectorError(f"{self.name} reads activations {self.d_in} wide; these are {x.shape[-1]} wide.")
         return x.reshape(-1, self.d_in).float()
 
-    def _checked(self, index: int) -> int:
-        if not 0 <= index < self.n_features:
-            raise FeatureError(f"{self.name} has no feature {index}: its features are 0 to {self.n_features - 1}.")
-        return index
+    def _checked(self, index: SupportsIndex) -> int:
+        valid = f"its features are 0 to {self.n_features - 1}."
+        try:
+            whole = operator.index(index)
+        except TypeError:
+            raise FeatureError(f"{self.name} has no feature {index!r}, which is no whole number: {valid}") from None
+        if not 0 <= whole < self.n_features:
+            raise FeatureError(f"{self.name} has no feature {whole}: {valid}")
+        return whole

@@ -46,7 +46,6 @@ BESIDE = (
     "config.yaml",
     "hyperparams.json",
     "lm_config.json",
-    "bias.pt",
     "metadata.jsonl",
 )
 # huggingface_hub's HTTP client has changed, and with it the class that its errors of transport share.
@@ -155,6 +154,8 @@ def _wanted(names: list[str], repo: str, inside: str) -> list[str]:
         weights, folders = found[0], [inside]
     configs = [_join(folder, file) for folder in folders for file in BESIDE]
     configs.append(f"{weights.rpartition('.')[0]}_cfg.json")
+    if weights.endswith("_weight.pt"):  # of AxBench's runs
+        configs.append(f"{weights.removesuffix('weight.pt')}bias.pt")
     return [weights, *(name for name in configs if name in names)]
 
 

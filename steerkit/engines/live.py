@@ -85,6 +85,10 @@ class Live:
         if program.conditional:
             self._watched.begin(start, layout, program.plain[ids])
 
+    def forget(self) -> None:
+        """Begin another text: what conditions said of the one before does not count."""
+        self._watched = Watched()
+
     def fired(self) -> Bool[Tensor, "rows actions"]:
         """Which actions' conditions hold at the last token of the pass that has just run."""
         held = torch.stack([self._watched.holds(gate)[:, -1] for gate, _ in self.ran.actions], dim=-1)

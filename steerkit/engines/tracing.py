@@ -73,6 +73,7 @@ def observe(lm: TransformersModel, live: Live, first: bool) -> None:
     n_tokens = ids.shape[1]
     if first:
         live.n_prompt = n_tokens
+        live.forget()
     # later passes hold new tokens alone, or without a cache the whole text
     whole = first or n_tokens > live.n_prompt
     live.text = ids if whole else torch.cat([live.text, ids], dim=1)

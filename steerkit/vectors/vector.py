@@ -61,6 +61,8 @@ class Vector(Steerable):
         '0.5*joy'
     """
 
+    __array_ufunc__ = None  # numpy's numbers leave arithmetic to the vector, which is no sequence of theirs
+
     def __init__(
         self,
         directions: Mapping[AnySite, Float[Tensor, " width"]],

@@ -151,6 +151,20 @@ def test_inside_a_block_every_trace_is_steered(clean):
     assert written[0, len(ids) :].tolist() == text[: written.shape[1] - len(ids)]
 
 
+def test_inside_a_block_a_condition_begins_anew_with_every_text(clean):
+    vector = clean.vector()
+    edits = [vector.add(3, when=(vector > -1e6).so_far(), where=sk.Where(special=True))]
+    nnsight, ids = clean.model.nnsight, clean.ids()
+    with clean.model.steer(edits):
+        with nnsight.trace([ids[:2], ids[:2]]):
+            pass
+        with nnsight.trace(ids):
+            after = nnsight.output.logits.save()
+    with clean.model.steer(edits), nnsight.trace(ids):
+        alone = nnsight.output.logits.save()
+    torch.testing.assert_close(after, alone)
+
+
 @pytest.mark.parametrize("where", [sk.Where(prompt=False), sk.Where(generated=False)], ids=str)
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_inside_a_block_the_scope_holds_too(clean, where, use_cache):

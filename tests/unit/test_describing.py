@@ -64,7 +64,8 @@ def test_edits_in_a_sentence(edit, sentence):
         (sk.Where(prompt=False, generated=False, last_prompt=True), "the prompt's last token only"),
         (sk.Where(last_prompt=False), "every token but the prompt's last"),
         (sk.Where(generated=False, last_prompt=False), "prompt tokens only but the prompt's last"),
-        (sk.Where(new_positions=slice(5)), "new tokens only, at positions up to 4 of the new text"),
+        (sk.Where(new_positions=slice(5)), "prompt tokens, and at positions up to 4 of the new text"),
+        (sk.Where(prompt=False, new_positions=slice(5)), "new tokens only, at positions up to 4 of the new text"),
         (
             sk.Where(positions=[0, slice(3, 6), slice(-3, None), slice(-3, 0)]),
             "tokens, at positions 0, 3 to 5, from -3 on and -3 to -1",

@@ -108,6 +108,19 @@ def test_coefficients_from_before_another_vector_joined_are_not_shown_as_its_own
     assert run.coefficients[3:].isfinite().all()
 
 
+def test_a_condition_that_joins_knows_nothing_of_another_of_the_same_label(subject):
+    a, b = (sk.Vector({subject.site: sign * subject.vector()[subject.site]}) for sign in (1, -1))
+    push = subject.vector(1)
+    always, never = (a > -1e6).so_far(), (b > 1e6).so_far()
+    assert a.label == b.label
+    stream = subject.model.stream(subject.prompt, [push.add(0, when=always)], max_new_tokens=6)
+    next(stream)
+    stream.update([push.add(50, when=(b > -1e6).so_far() & never)])
+    plain = subject.model.generate(subject.prompt, max_new_tokens=6)
+    list(stream)
+    assert stream.result().token_ids == plain.token_ids
+
+
 def test_a_changed_strength_keeps_the_coefficients(subject):
     a = subject.vector(0)
     stream = subject.model.stream(subject.prompt, [a.add(0.2)], max_new_tokens=6)

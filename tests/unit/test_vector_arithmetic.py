@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -192,3 +193,10 @@ def test_mixed_models_are_refused(one, other, message):
 def test_measures_and_weights_are_finite(numbers):
     with pytest.raises(VectorError, match=r"'b' of 'a' is nan; measures and weights are finite numbers"):
         Provenance("probe", **{numbers: {"a": {"b": float("nan")}}})
+
+
+def test_numbers_of_numpy_are_numbers():
+    factor = np.float64(2)
+    vector = sk.Vector({"0.resid_post": torch.tensor([1.0, 2.0])})
+    assert torch.equal((factor * vector)["0.resid_post"], (vector * 2)["0.resid_post"])
+    assert torch.equal((vector / factor)["0.resid_post"], (vector / 2)["0.resid_post"])

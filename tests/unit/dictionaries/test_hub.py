@@ -178,6 +178,11 @@ def test_a_repository_with_a_path_is_the_entry_of_the_catalog(hub):
         ({"a.pt", "b.pt"}, "me/mine/b.pt", ["b.pt"]),
         ({"checkpoints/a.pt", "config.json"}, "me/mine/checkpoints/a.pt", ["checkpoints/a.pt", "config.json"]),
         ({"a b.pt"}, "me/mine/a b.pt/", ["a b.pt"]),
+        (
+            {"L_weight.pt", "L_bias.pt", "metadata.jsonl", "M_bias.pt"},
+            "me/mine/L_weight.pt",
+            ["L_weight.pt", "metadata.jsonl", "L_bias.pt"],
+        ),
     ],
 )  # fmt: skip
 def test_any_repository(hub, paths, name, needed):

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 import steerkit as sk
 from steerkit import embedded, storybook
@@ -110,3 +112,16 @@ def test_dictionaries_of_a_folder_are_sorted_by_layer(tmp_path) -> None:
         (tmp_path / embedded.DICTIONARIES / name).mkdir(parents=True)
     found = [name.rpartition("/")[2] for name in embedded.dictionaries(str(tmp_path))]
     assert found == ["16k_layer3", "of mine", "2.resid_post", "10.resid_post"]
+
+
+def test_features_are_found_by_any_whole_number(model: sk.Model, features: sk.Dictionary) -> None:
+    found = features[np.int64(3)]
+    assert type(found.index) is int
+    assert features.nearest(np.int64(3), 2) == features.nearest(3, 2)
+    assert "feature" in sk.Plan([found.add(1)]).to_json()
+
+
+def test_a_scored_text_keeps_the_roles_of_the_chat_before_it(model: sk.Model, features: sk.Dictionary) -> None:
+    chat = [{"role": "user", "content": "Tell me a story."}]
+    edit = features["rain"].add(0.5, unit="norm", where=sk.Where(roles=["user"]))
+    assert not torch.equal(model.score(" One day", [edit], prompt=chat), model.score(" One day", prompt=chat))
