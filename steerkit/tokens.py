@@ -140,6 +140,8 @@ def continued(tokenizer: PreTrainedTokenizerBase, before: Prompt, text: PromptLi
     """
     written = isinstance(text, str)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"] if written else encode(tokenizer, text).ids
+    if not ids:
+        return before
     after = _described(tokenizer, ids, before.ids)
     return Prompt(*((*getattr(before, field.name), *getattr(after, field.name)) for field in fields(Prompt)))
 

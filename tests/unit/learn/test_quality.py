@@ -115,5 +115,5 @@ def test_without_held_out_texts_there_is_no_auroc(tinystories):
 
 def test_what_was_not_learned_has_no_quality(joy):
     for vector in (sk.Vector({"0.resid_post": torch.ones(4)}), joy + joy.at("0.resid_post")):
-        with pytest.raises(sk.errors.VectorError, match="measured where a vector is learned"):
+        with pytest.raises(sk.errors.VectorError, match="measured where a direction is fitted to activations"):
             Quality.of(vector)
