@@ -10,6 +10,7 @@ import multiprocessing
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 import pandas as pd
@@ -27,7 +28,7 @@ SHARE, MARGIN, NATS, REPETITION = 0.8, 0.4, 1.0, 0.02
 # Roughly the standard errors of a share, of nats and of repetition over the stories that choose.
 SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.05, 0.06, 0.006
 # Strongest where the story turns to the concept; the same to its end makes it tell of the concept again and again.
-NEW_TOKENS = sk.Where(prompt=False, decay=0.99)
+FADING = sk.Where(prompt=False, decay=0.99)
 
 
 def beginnings() -> list[str]:
@@ -108,8 +109,8 @@ class Steering:
         self.model = sk.load(path)
         self.features = sk.load_dictionary(dictionary) if dictionary else self.model.dictionary()
         # No two stories have a seed in common: it draws alike for every prompt, and would tell them much the same.
-        prompts = [(prompt, i * SEEDS + n) for i, prompt in enumerate(beginnings()) for n in range(SEEDS)]
-        self.choosing, self.testing = ([p for p in prompts if p[1] // SEEDS % 2 == half] for half in (0, 1))
+        told = [[(prompt, i * SEEDS + n) for n in range(SEEDS)] for i, prompt in enumerate(beginnings())]
+        self.choosing, self.testing = (list(chain.from_iterable(half)) for half in (told[::2], told[1::2]))
         self.before = Steered(self.model, self.choosing)
         self.after = Steered(self.model, self.testing)
 
@@ -117,7 +118,7 @@ class Steering:
         """Stories steered by a direction that means nothing: they show how often any concept comes by chance."""
         direction = torch.randn(self.features.d_out, generator=torch.Generator().manual_seed(SEED))
         random = sk.Vector({str(self.features.writes_at()): direction}, "random")
-        return Steered(self.model, self.testing, [random.add(strength, unit="norm", where=NEW_TOKENS)])
+        return Steered(self.model, self.testing, [random.add(strength, unit="norm", where=FADING)])
 
     def concept(self, name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
         """The feature and the strength that steer best to a concept, tested; and all that was tried."""
@@ -126,7 +127,7 @@ class Steering:
         for feature in candidates:
             tries: list[Try] = []
             for strength in STRENGTHS:
-                edit = self.features[feature].add(strength, unit="norm", where=NEW_TOKENS)
+                edit = self.features[feature].add(strength, unit="norm", where=FADING)
                 run = Steered(self.model, self.choosing, [edit])
                 nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
                 tries.append(Try(name, feature, strength, run.share(name), nats, repetition))
@@ -137,7 +138,7 @@ class Steering:
             if max(smoothed, key=Try.worth).worth() >= 0:
                 break
         chosen = max(smoothed, key=Try.worth)
-        edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=NEW_TOKENS)
+        edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=FADING)
         run = Steered(self.model, self.testing, [edit])
         row = {
             "concept": name,

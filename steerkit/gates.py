@@ -78,7 +78,6 @@ class Watched:
         self._hits: dict[str, Tensor] = {}
         self._answers: dict[str, Tensor] = {}
         self._sums: dict[str, Tensor] = {}
-        self._end = 0
 
     def begin(self, start: int, layout: Layout, plain: Bool[Tensor, "rows end"]) -> None:
         """Say which tokens the pass that starts now holds.
@@ -88,9 +87,6 @@ class Watched:
             layout: The batch.
             plain: Which tokens of the text so far, those of the pass included, are not special.
         """
-        if plain.shape[1] <= self._end:  # texts only grow, so this is another one
-            for kept in (self._hits, self._answers, self._sums):
-                kept.clear()
         self._start, self._end = start, plain.shape[1]
         self._prompt = layout.is_prompt[:, : self._end]
         self._readable = plain & layout.real[:, : self._end]

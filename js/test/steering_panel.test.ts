@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { Sample, Texts } from "../src/host/panel_state";
 import steeringPanel from "../src/widgets/steering_panel";
 import { open as openModule, settled, stubLayout } from "./any_model";
 import { DOCUMENT, fakeModel, row, target } from "./fake_model";
@@ -7,6 +8,14 @@ const open = (fake: ReturnType<typeof fakeModel>, hosted = true) =>
   openModule(steeringPanel, fake.model, hosted);
 const field = (el: HTMLElement, label: string) =>
   el.querySelector<HTMLInputElement>(`[aria-label="${label}"]`)!;
+/** What a run with one seed leaves behind. */
+const texts = (sample: Omit<Sample, "stopped">): Texts => ({
+  rid: "r",
+  document: DOCUMENT,
+  samples: [{ ...sample, stopped: "length" }],
+  seconds: 1,
+  described: [],
+});
 
 beforeEach(stubLayout);
 
@@ -197,21 +206,15 @@ describe("the panel", () => {
   it("keeps the tokens before the one that it steers from", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
-    fake.model.set("_texts", {
-      rid: "r",
-      document: DOCUMENT,
-      samples: [
-        {
-          baseline: ["a", "b"],
-          steered: ["c", "d"],
-          coefficients: [{}, {}],
-          stopped: "length",
-          measures: null,
-        },
-      ],
-      seconds: 1,
-      described: [],
-    });
+    fake.model.set(
+      "_texts",
+      texts({
+        baseline: ["a", "b"],
+        steered: ["c", "d"],
+        coefficients: [{}, {}],
+        measures: null,
+      }),
+    );
     await settled();
     for (const [n, before] of [[], [{ until: 1, edits: DOCUMENT.edits }]].entries()) {
       const tokens = el.querySelectorAll<HTMLElement>("[aria-label=Steered] [role=listitem]");
@@ -274,25 +277,19 @@ describe("the panel", () => {
   it("shows what is known of a token, and takes a card from Python as text", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
-    fake.model.set("_texts", {
-      rid: "r",
-      document: DOCUMENT,
-      samples: [
-        {
-          baseline: ["a"],
-          steered: ["<b>"],
-          coefficients: [{ e0: 2, e1: null }],
-          stopped: "length",
-          measures: {
-            tokens: [{ kl: 0.41, alternatives: [["<b>", 0.61, 0.01]] }],
-            nats: [3.2, 1.1],
-            repetition: [0.5, 0],
-          },
+    fake.model.set(
+      "_texts",
+      texts({
+        baseline: ["a"],
+        steered: ["<b>"],
+        coefficients: [{ e0: 2, e1: null }],
+        measures: {
+          tokens: [{ kl: 0.41, alternatives: [["<b>", 0.61, 0.01]] }],
+          nats: [3.2, 1.1],
+          repetition: [0.5, 0],
         },
-      ],
-      seconds: 1,
-      described: [],
-    });
+      }),
+    );
     await settled();
     const token = el.querySelector("[aria-label=Steered] [role=listitem]")!;
     token.dispatchEvent(new Event("pointermove", { bubbles: true }));

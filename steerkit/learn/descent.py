@@ -276,7 +276,7 @@ class Descent:
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.model.device, weights_only=True)
         if state["of"] != self._identity or not all(
-            torch.allclose(state["begun"][name], value, rtol=0.01) for name, value in self._begun.items()
+            torch.allclose(state["begun"][name], value, rtol=0.01, atol=1e-4) for name, value in self._begun.items()
         ):
             raise SettingError(
                 f"'{path}' is the checkpoint of another training (texts, model, site, start or settings). "
