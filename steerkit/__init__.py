@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from steerkit import embeddings, errors, learn
     from steerkit.actions import Call, StopText
-    from steerkit.align import Alignment, References
+    from steerkit.align import References
+    from steerkit.alignment import Alignment
     from steerkit.alternatives import Alternatives
     from steerkit.conditions import Condition
     from steerkit.contrasts import Contrast, contrast
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 # Loaded when first used, so that `import steerkit` costs milliseconds and not torch.
 _HOMES = {
-    "Alignment": "align",
+    "Alignment": "alignment",
     "Alternatives": "alternatives",
     "Call": "actions",
     "Calibration": "dictionaries.calibration",
