@@ -30,6 +30,11 @@ describe("operators", () => {
     expect(possible("move_to", first, [first])).toBe(false);
     expect(possible("move_to", first, [first, second])).toBe(true);
     expect(withOperator(first, "move_to", [first, second]).other).toEqual({ vector: 1 });
+    const elsewhere = withOperator(first, "move_to", [first, row(5)]);
+    expect(partners({ ...first, edit: elsewhere }, [first, second, second])).toEqual([
+      { vector: 1 },
+      { vector: 5 },
+    ]);
     const feature = (n: number): EditRow => ({
       ...row(0),
       edit: { target: { dictionary: 0, feature: n, label: "" }, operator: "add" },

@@ -1,4 +1,11 @@
-import type { Edit, EditRow, Target, TargetRef, Unit } from "../host/document";
+import {
+  type Edit,
+  type EditRow,
+  keyOf,
+  type Target,
+  type TargetRef,
+  type Unit,
+} from "../host/document";
 
 interface Operator {
   name: string;
@@ -48,7 +55,7 @@ export function limitOf(edit: Edit, target: Target): number {
   return target.units[edit.unit ?? "raw"]?.limit ?? 1;
 }
 
-/** Those that two directions can be edited with: vectors, or features of one dictionary. */
+/** Those that two directions can be edited with: vectors, or features of one dictionary, the one it has among them. */
 export function partners({ edit }: EditRow, rows: EditRow[]): TargetRef[] {
   const kin = (other: TargetRef) => {
     const { target } = edit;
@@ -56,7 +63,8 @@ export function partners({ edit }: EditRow, rows: EditRow[]): TargetRef[] {
     if (!("feature" in target) || !("feature" in other)) return false;
     return other.dictionary === target.dictionary && other.feature !== target.feature;
   };
-  return rows.map((row) => row.edit.target).filter(kin);
+  const found = [...rows.map((row) => row.edit.target), ...(edit.other ? [edit.other] : [])];
+  return [...new Map(found.filter(kin).map((other) => [keyOf(other), other])).values()];
 }
 
 /** Whether an edit can have this operator beside these rows. */
