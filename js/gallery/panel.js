@@ -13,6 +13,7 @@ const DOCUMENT = {
     edit: { target: { vector }, operator: "add", strength: 0 },
   })),
   settings: { max_new_tokens: 60, temperature: 0.8, top_p: 1, seeds: [0] },
+  preserve_norm: false,
   control: false,
   before: [],
 };

@@ -24,6 +24,7 @@ export const DOCUMENT: PanelDocument = {
   prompt: { text: "One day" },
   edits: [row(0), row(1)],
   settings: { max_new_tokens: 60, temperature: 0.8, top_p: 1, seeds: [0] },
+  preserve_norm: false,
   control: false,
   before: [],
 };

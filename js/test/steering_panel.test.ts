@@ -230,6 +230,34 @@ describe("the panel", () => {
     close();
   });
 
+  it("keeps norms as it is asked to, and in presets too", async () => {
+    const loud = { name: "loud", edits: [row(0, 2)], preserve_norm: true };
+    const fake = fakeModel({ _presets: [loud] });
+    const { el, close } = open(fake);
+    const press = async (name: string) => {
+      [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!.click();
+      await settled();
+    };
+    const box = [...el.querySelectorAll("label")]
+      .find(({ textContent }) => textContent === "Keep norms")!
+      .querySelector("input")!;
+    await press("Presets");
+    await press("loud");
+    expect(fake.model.get("_document")).toMatchObject({ preserve_norm: true });
+    expect(box.checked).toBe(true);
+    await press("Presets");
+    const name = field(el, "Name of the preset");
+    name.value = "mine";
+    name.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    await press("Keep");
+    expect(fake.model.get("_presets")[1]).toEqual({ ...loud, name: "mine" });
+    box.click();
+    await settled();
+    expect(fake.model.get("_document").preserve_norm).toBe(false);
+    close();
+  });
+
   it("undoes what the kernel remembers of before a reload, and has it remember what is done", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);

@@ -88,6 +88,12 @@ def test_an_edit_at_rest_is_swept_along_its_slider(lab: skw.Lab, features: sk.Di
     assert lab.sweep.sweep.strengths[-1] == lab.panel.limit(lab.plan[0]) > 0
 
 
+def test_a_sweep_keeps_the_norm_where_the_panel_does(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.plan = sk.Plan([features["rain"].add(1, unit="max")], preserve_norm=True)
+    ask(lab, "sweep", edit=lab._edits[0]["id"])
+    assert all(run.plan.preserve_norm for run in lab.sweep.sweep)
+
+
 def test_contrasts_add_features_and_a_direction(lab: skw.Lab, features: sk.Dictionary) -> None:
     lab.selected = [features["cat"]]
     lab.contrast.positives, lab.contrast.negatives = WET, DRY

@@ -13,7 +13,7 @@ from panel_page import LONG, Page, vector
 from traitlets import TraitError
 
 import steerkit as sk
-from steerkit.errors import SettingError
+from steerkit.errors import EditError, SettingError
 from steerkit_widgets import _worker
 
 
@@ -232,8 +232,48 @@ def test_python_sets_what_the_screen_asks_for(panel: Page) -> None:
 
 def test_presets_are_plans(panel: Page) -> None:
     joy = vector(panel._model, "1.resid_post")
-    panel.presets = {"loud": [joy.add(3)], "still": []}
-    assert {name: list(plan) for name, plan in panel.presets.items()} == {"loud": [joy.add(3)], "still": []}
+    presets = {"loud": sk.Plan([joy.add(3)], preserve_norm=True), "still": sk.Plan()}
+    panel.presets = presets
+    panel._document = panel.document(control=True, preserve_norm=True)
+    assert panel.presets == presets
+
+
+def test_a_plan_keeps_the_norm_in_the_panel_too(panel: Page) -> None:
+    plan = sk.Plan([vector(panel._model, "1.resid_post").add(3)], preserve_norm=True)
+    panel.plan = plan
+    assert panel.plan == plan
+    assert "gets back the norm" in panel.still()
+    panel.start()
+    panel.wait(30)
+    written = panel._model.generate("One day", plan, max_new_tokens=20).text
+    assert panel.run.text == written != panel._model.generate("One day", plan.edits, max_new_tokens=20).text
+    panel.run_from_page("control", control=True)
+    panel.wait(30)
+    assert panel.run.plan.preserve_norm
+
+    recipe = sk.Recipe(panel._model, plan, prompt="One day", max_new_tokens=20)
+    panel.plan = []
+    assert panel.plan == sk.Plan()
+    panel.ask(op="load", rid="load", args={"text": recipe.to_json()})
+    assert panel.reply("load")["op"] == "answer"
+    panel.wait(30)
+    assert panel.run.text == recipe.text == written
+
+
+def test_a_plan_that_acts_is_refused(panel: Page) -> None:
+    joy, before = vector(panel._model, "1.resid_post"), panel.document()
+    stopping = sk.Plan([joy.add(1), sk.StopText(when=joy > 3)])
+    told = "holds edits alone, and this plan would stop the text when joy > 3. Take that out, or .*generate"
+    with pytest.raises(EditError, match=told):
+        panel.plan = stopping
+    with pytest.raises(EditError, match="would call print when joy > 3"):
+        panel.plan = sk.Call(print, when=joy > 3)
+    with pytest.raises(EditError, match=told):
+        panel.presets = {"stopping": stopping}
+    recipe = sk.Recipe(panel._model, stopping, prompt="Another", max_new_tokens=2)
+    panel.ask(op="load", rid="load", args={"text": recipe.to_json()})
+    assert "would stop the text when joy > 3" in panel.reply("load")["error"]["message"]
+    assert panel.document() == before
 
 
 def test_a_script_and_a_recipe_write_the_text_again(panel: Page) -> None:
@@ -254,6 +294,9 @@ def test_a_script_and_a_recipe_write_the_text_again(panel: Page) -> None:
     assert panel.reply("load")["op"] == "answer"
     assert panel.prompt == "One day"
     assert panel.plan[0].strength == 1.5
+    other = json.dumps({**(made := json.loads(text)), "made_with": {**made["made_with"], "model": "other"}})
+    panel.ask(op="load", rid="other", args={"text": other})
+    assert f"model: {panel._model.name} here, other in the recipe" in panel.reply("other")["result"]
     panel.ask(op="load", rid="hostile", args={"text": '{"format": "<script>alert(1)</script>"}'})
     assert panel.reply("hostile")["op"] == "error"
 
@@ -278,6 +321,23 @@ def test_features_are_searched_and_steered() -> None:
     assert [edit.target.label for edit in panel.plan] == ["rain", "joy"]
     panel.follow([])
     assert [edit.target.label for edit in panel.plan] == ["rain"], "only those at rest that came so go"
+    panel.close()
+
+
+def test_what_acts_on_the_whole_dictionary_is_shown_and_steered(
+    storybook_model: sk.Model, features: sk.Dictionary
+) -> None:
+    texts = ["It rained all day.", "The cat sat on a mat."]
+    rainy = sk.References(storybook_model, features, texts).align(texts[:1], label="rainy")
+    panel = Page(storybook_model, features, prompt="One day, Mia", max_new_tokens=4)
+    for edit in (rainy.swap(), rainy.weight(0.5), features.error_term.ablate()):
+        panel.plan = edit
+        assert list(panel.plan) == [edit]
+        panel.start()
+        panel.wait(30)
+        assert panel.run.text == storybook_model.generate("One day, Mia", edit, max_new_tokens=4).text
+    shown = {target["label"] for target in panel._targets.values()}
+    assert shown == {"swap by rainy", "weight by rainy", features.error_term.label}
     panel.close()
 
 

@@ -2,12 +2,13 @@
 
 The page's end is `js/src/host/document.ts`. The document is an object with these fields:
 
-    prompt     {text} or {messages}, a list of {role, content}
-    edits      a list of {id, hue, edit}: a name of its own, the number of its colour, and an edit as
-               `steerkit.plan_json` has it, whose targets are places in the panel's lists of vectors and dictionaries
-    settings   {max_new_tokens, temperature, top_p, seeds}
-    control    whether random directions of the same lengths stand in for the edits' own
-    before     a list of {until, edits}: up to that many tokens of the new text, other edits were in force
+    prompt         {text} or {messages}, a list of {role, content}
+    edits          a list of {id, hue, edit}: a name of its own, the number of its colour, and an edit as
+                   `steerkit.plan_json` has it, with places in the panel's lists of vectors and dictionaries for targets
+    settings       {max_new_tokens, temperature, top_p, seeds}
+    preserve_norm  whether each token gets its norm back after the edits at a site
+    control        whether random directions of the same lengths stand in for the edits' own
+    before         a list of {until, edits}: up to that many tokens of the new text, other edits were in force
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from steerkit.tokens import PromptLike
 PLACE = "the panel's document"
 # Of the page's palette; further edits begin again with the first.
 N_HUES = 6
+# What of a document a preset has.
+PRESET = ("edits", "preserve_norm")
 # Each is a pair of texts, one below the other; more at once help nobody.
 MOST_SEEDS = 16
 
@@ -60,6 +63,7 @@ class Document:
     temperature: float = 0.8
     top_p: float = 1.0
     seeds: tuple[int, ...] = (0,)
+    preserve_norm: bool = False
     control: bool = False
     before: tuple[Stage, ...] = ()
 
@@ -83,6 +87,7 @@ class Document:
             temperature=settings.take("temperature", float),
             top_p=settings.take("top_p", float),
             seeds=tuple(checked(seed, int, f"A seed of {PLACE}") for seed in settings.take("seeds", list)),
+            preserve_norm=record.take("preserve_norm", bool),
             control=record.take("control", bool),
             before=tuple(map(_stage, record.records("before"))),
         )
@@ -101,6 +106,7 @@ class Document:
                 "top_p": self.top_p,
                 "seeds": list(self.seeds),
             },
+            "preserve_norm": self.preserve_norm,
             "control": self.control,
             "before": [{"until": stage.until, "edits": [asdict(row) for row in stage.edits]} for stage in self.before],
         }
@@ -148,7 +154,7 @@ def rows(edits: Iterable[dict[str, Any]], taken: Iterable[Row] = ()) -> tuple[Ro
 
 
 def check_preset(value: object) -> None:
-    """Let a preset through that is of its form: {name, edits}, the edits as those of a document.
+    """Let a preset through that is of its form: {name, edits, preserve_norm}, the last two as those of a document.
 
     Raises:
         PlanError: It is of another.
@@ -156,6 +162,7 @@ def check_preset(value: object) -> None:
     record = Record(value, "a preset")
     record.take("name", str)
     list(map(_row, record.records("edits")))
+    record.take("preserve_norm", bool)
     record.done()
 
 
@@ -192,7 +199,10 @@ def _check_target(record: Record) -> None:
     if "feature" in record:
         record.take("feature", int)
     elif "error_term" not in record:
-        record.need("reweighing").take("by", str)
+        scores = record.need("reweighing")
+        scores.take("how", str)
+        scores.take("by", str)
+        scores.take("as_published", bool)
 
 
 def _stage(record: Record) -> Stage:

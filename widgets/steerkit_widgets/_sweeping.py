@@ -39,7 +39,7 @@ def swept(
     edit, others = plan[place], [other for at, other in enumerate(plan) if at != place]
     runs = model.generate_many(
         [prompt] * len(values),
-        [Plan([edit.with_strength(value), *others]) for value in values],
+        [Plan([edit.with_strength(value), *others], preserve_norm=plan.preserve_norm) for value in values],
         seeds=[settings["seeds"][0]] * len(values),
         **{name: value for name, value in settings.items() if name != "seeds"},
     )

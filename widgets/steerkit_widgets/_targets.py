@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.feature import Feature
 from steerkit.edits import Edit
-from steerkit.errors import DictionaryError, EditError, SettingError, SteerkitError
+from steerkit.errors import DictionaryError, EditError, SettingError, SteerkitError, VectorError
 from steerkit.plan_json import EditReader, EditWriter
+from steerkit.plans import Plan
 from steerkit.records import Record
 from steerkit.target_json import TargetReader, TargetWriter
 from steerkit.units import UNITS, factor
 from steerkit.vectors.vector import Vector
-from steerkit_widgets._document import PLACE, Row
+from steerkit_widgets._document import PLACE, Row, rows
 
 if TYPE_CHECKING:
     from steerkit.dictionaries.label_files import Label
     from steerkit.edits import Target
+    from steerkit.plans import EditsLike
 
 # Ends of the sliders, where nothing says how strong a target is: multiples of the direction, or of a token's norm.
 RAW, NORM = 5.0, 1.0
@@ -61,6 +63,21 @@ class Targets:
             self.vectors, self.dictionaries = writer.vectors, writer.dictionaries
         said.pop("maximum", None)  # that of the dictionary in memory counts
         return said
+
+    def plan(self, edits: EditsLike) -> dict[str, Any]:
+        """What a plan asks of a document: `edits`, in rows of their own, and `preserve_norm`.
+
+        Raises:
+            EditError: It has actions, which a panel cannot show.
+            PlanError: One of its edits cannot be written.
+        """
+        plan = Plan(edits)
+        if plan.actions:
+            raise EditError(
+                f"A panel holds edits alone, and this plan would {', '.join(map(str, plan.actions))}. Take that out, "
+                "or write the text without a panel: model.generate(prompt, plan)."
+            )
+        return {"edits": rows(map(self.write, plan)), "preserve_norm": plan.preserve_norm}
 
     def read(self, rows: Iterable[Row]) -> list[Edit]:
         """The edits of a document.
@@ -142,14 +159,17 @@ def key(target: dict[str, Any]) -> str:
         return f"v{target['vector']}"
     if "feature" in target:
         return f"d{target['dictionary']}:{target['feature']}"
-    return f"d{target['dictionary']}:{'error' if 'error_term' in target else target['reweighing']['by']}"
+    if "error_term" in target:
+        return f"d{target['dictionary']}:error"
+    how, by, as_published = (target["reweighing"][name] for name in ("how", "by", "as_published"))
+    return f"d{target['dictionary']}:{how}{' as published' if as_published else ''} by {by}"
 
 
 def _factor(target: Target, unit: str) -> float | None:
     """What a raw strength is multiplied by to be in a unit; None where that is not known."""
     try:
         return factor(target, "raw", unit)
-    except EditError:
+    except (EditError, VectorError):  # what varies by token has no length
         return None
 
 

@@ -42,14 +42,16 @@ class Writer:
         self._model, self._targets = model, targets
         self._baselines: dict[tuple[str, Settings], tuple[sk.Run, list[str]]] = {}
 
-    def plan(self, rows: Iterable[Row], control: bool) -> sk.Plan:
-        """The plan of some rows of a document.
+    def plan(self, document: Document, rows: Iterable[Row] | None = None) -> sk.Plan:
+        """The plan of a document; with some rows, that with these in place of its own.
 
         Raises:
             SteerkitError: One of them means nothing.
         """
-        edits = self._targets.read(rows)
-        return Plan([random_control(edit, seed) for seed, edit in enumerate(edits)] if control else edits)
+        edits = self._targets.read(document.edits if rows is None else rows)
+        if document.control:
+            edits = [random_control(edit, seed) for seed, edit in enumerate(edits)]
+        return Plan(edits, preserve_norm=document.preserve_norm)
 
     def write(self, generation: Generation, push: Callable[[], None]) -> list[Pair]:
         """Write the texts of all seeds, one after another, until the run is cancelled.
@@ -81,7 +83,7 @@ class Writer:
         rows = stages[0].edits if stages else document.edits
         stream = self._model.stream(
             document.prompt,
-            self.plan(rows, document.control),
+            self.plan(document, rows),
             baseline=known is None,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -101,7 +103,7 @@ class Writer:
                 stream.cancel()
             elif (now := _due(generation, stages, step.index + 1)) is not None:
                 rows = now
-                stream.update(self.plan(rows, document.control))
+                stream.update(self.plan(document, rows))
             push()
         steered, baseline = stream.result(), stream.baseline_result()
         # The last token's coefficients, which no further step has brought.

@@ -14,16 +14,17 @@ import traitlets
 
 import steerkit as sk
 from steerkit import pages
+from steerkit.circumstances import Circumstances
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, Target
 from steerkit.errors import SteerkitError
-from steerkit.plans import EditsLike, Plan
+from steerkit.plans import EditsLike
 from steerkit.records import Record
 from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
 from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._document import Document, Row, check_preset, plain_prompt, rows
+from steerkit_widgets._document import PRESET, Document, Row, check_preset, plain_prompt, rows
 from steerkit_widgets._generation import PROTOCOL
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
@@ -57,6 +58,7 @@ class SteeringPanel(AskedWidget):
     Raises:
         TypeError: `features` is no dictionary and no list of targets, or an argument is unknown.
         SettingError: `limit` is not above 0, or there is no seed, or there are too many.
+        EditError: A preset ends the text or calls a function on a condition.
 
     Example:
         >>> panel = SteeringPanel(model, features, prompt="One day, Mia")  # doctest: +SKIP
@@ -154,17 +156,17 @@ class SteeringPanel(AskedWidget):
 
     @property
     def plan(self) -> sk.Plan:
-        """The edits as they stand now; set it to edits of your own.
+        """The edits as they stand now; set it to edits of your own, or a plan of edits.
 
         Raises:
+            EditError: The plan ends the text or calls a function on a condition, which a panel cannot show.
             SteerkitError: An edit of the list means nothing.
         """
-        document = self._read()
-        return self._writer.plan(document.edits, document.control)
+        return self._writer.plan(self._read())
 
     @plan.setter
     def plan(self, edits: EditsLike) -> None:
-        self._ask(edits=rows(map(self._known.write, Plan(edits))), control=False, before=())
+        self._ask(**self._known.plan(edits), control=False, before=())
 
     @property
     def prompt(self) -> str | list[dict[str, str]]:
@@ -188,15 +190,16 @@ class SteeringPanel(AskedWidget):
     @property
     def presets(self) -> dict[str, sk.Plan]:
         """Edits to choose from, by name."""
-        found = [(one["name"], Document.read({**self._document, "edits": one["edits"]})) for one in self._presets]
-        return {name: self._writer.plan(document.edits, control=False) for name, document in found}
+        parts = {one["name"]: {part: one[part] for part in PRESET} for one in self._presets}
+        documents = {name: {**self._document, "control": False, **said} for name, said in parts.items()}
+        return {name: self._writer.plan(Document.read(document)) for name, document in documents.items()}
 
     @presets.setter
     def presets(self, presets: Mapping[str, EditsLike]) -> None:
         listed = []
         for name, edits in presets.items():
-            document = replace(self._read(), edits=rows(map(self._known.write, Plan(edits))))
-            listed.append({"name": name, "edits": document.to_json()["edits"]})
+            document = replace(self._read(), **self._known.plan(edits)).to_json()
+            listed.append({"name": name, **{part: document[part] for part in PRESET}})
         with self._writing:
             self._presets = listed
 
@@ -333,9 +336,10 @@ class SteeringPanel(AskedWidget):
     def _load(self, arguments: dict[str, Any]) -> Answer:
         text = Record(arguments, "a recipe").take("text", str)
         recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
-        self._ask(**exchange.changes_of(recipe), edits=rows(map(self._known.write, recipe.plan)))
+        self._ask(**exchange.changes_of(recipe), **self._known.plan(recipe.plan))
         self.start()
-        return Answer(recipe.describe())
+        unlike = Circumstances.of(self._model, recipe.plan).unlike(recipe.made_with)
+        return Answer("\n".join([recipe.describe(), *unlike]))
 
     def _answer(self, content: Any) -> None:
         message = content if isinstance(content, dict) else {}

@@ -6,7 +6,7 @@ export type TargetRef =
   | { vector: number }
   | { dictionary: number; feature: number; label: string }
   | { dictionary: number; error_term: true }
-  | { dictionary: number; reweighing: { by: string } };
+  | { dictionary: number; reweighing: { how: string; by: string; as_published: boolean } };
 
 export type Unit = "raw" | "max" | "residual" | "norm";
 export type Relation = ">" | ">=" | "<" | "<=";
@@ -88,6 +88,8 @@ export interface PanelDocument {
   prompt: Prompt;
   edits: EditRow[];
   settings: Settings;
+  /** After the edits at a site, each token gets its norm back. */
+  preserve_norm: boolean;
   /** Random directions of the same lengths stand in for the edits' own. */
   control: boolean;
   before: Stage[];
@@ -114,7 +116,9 @@ export interface Target {
 export function keyOf(target: TargetRef): string {
   if ("vector" in target) return `v${target.vector}`;
   if ("feature" in target) return `d${target.dictionary}:${target.feature}`;
-  return `d${target.dictionary}:${"error_term" in target ? "error" : target.reweighing.by}`;
+  if ("error_term" in target) return `d${target.dictionary}:error`;
+  const { how, by, as_published } = target.reweighing;
+  return `d${target.dictionary}:${how}${as_published ? " as published" : ""} by ${by}`;
 }
 
 /** Two documents with the same key have the same baseline for a seed: edits do not enter. */

@@ -129,7 +129,8 @@ export class Panel {
 
   keepPreset(name: string): void {
     const others = this.model.get("_presets").filter((preset) => preset.name !== name);
-    this.#writePresets([...others, { name, edits: this.document.edits }]);
+    const { edits, preserve_norm } = this.document;
+    this.#writePresets([...others, { name, edits, preserve_norm }]);
   }
 
   dropPreset(name: string): void {

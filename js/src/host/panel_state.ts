@@ -49,6 +49,7 @@ export interface Texts {
 export interface Preset {
   name: string;
   edits: EditRow[];
+  preserve_norm: boolean;
 }
 
 export interface PanelState {

@@ -147,10 +147,21 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
         <SearchBox question={panel.search} onChoose={(target) => panel.add(target)} />
         <Presets
           presets={model.get("_presets")}
-          onTake={(preset) => panel.change({ edits: preset.edits }, "preset")}
+          onTake={({ edits, preserve_norm }) => panel.change({ edits, preserve_norm }, "preset")}
           onKeep={(name) => panel.keepPreset(name)}
           onDrop={(name) => panel.dropPreset(name)}
         />
+        <label title="After the edits at a site, each token gets back the norm that it had there">
+          <input
+            {...OWN_KEYS}
+            type="checkbox"
+            checked={document.preserve_norm}
+            onChange={(event) =>
+              panel.change({ preserve_norm: event.currentTarget.checked }, "norm")
+            }
+          />
+          Keep norms
+        </label>
         <label title="Random directions of the same lengths in place of the edits' own: does the direction matter?">
           <input
             {...OWN_KEYS}
