@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from panel_page import LONG, Page, vector
 from traitlets import TraitError
 
 import steerkit as sk
+import steerkit_widgets as skw
 from steerkit.errors import EditError, SettingError
 from steerkit_widgets import _worker
 
@@ -91,6 +93,8 @@ def test_stop_keeps_what_there_is(panel: Page) -> None:
     assert panel.run.stopped == "cancelled"
     assert 0 < len(panel.run.token_ids) < 200
     assert "".join(panel.gathered("a")["steered"]) == panel.run.text
+    panel.ask(op="recipe", rid="recipe", args={})
+    assert sk.Recipe.from_json(panel.reply("recipe")["result"]).run(panel._model).same
 
 
 def test_stop_does_not_wait_for_a_model_at_work(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,8 +230,30 @@ def test_python_sets_what_the_screen_asks_for(panel: Page) -> None:
     assert panel.run.text == alone.text
     with pytest.raises(TypeError, match="text or a list of chat messages"):
         panel.prompt = [3]
+    before = panel.document()
+    for name, told in {"temprature": "did you mean 'temperature'", "prompt": "it takes max_new_tokens"}.items():
+        with pytest.raises(TypeError, match=f"unknown argument '{name}': {told}"):
+            panel.settings = {name: 1}
+    assert panel.document() == before
     with pytest.raises(TraitError, match="edits"):
         panel._document = {**panel._document, "edits": 3}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "read"), [(3, [3]), (np.int64(3), [3]), (np.arange(2), [0, 1]), (range(2), [0, 1]), ([4, 2], [4, 2])]
+)
+def test_whole_numbers_of_any_type_are_settings(model: sk.Model, seeds: Any, read: list[int]) -> None:
+    panel = Page(model, [], seeds=seeds, max_new_tokens=np.int32(4))
+    assert (panel.settings["seeds"], panel.settings["max_new_tokens"]) == (read, 4)
+    panel.settings = {"seeds": 7}
+    panel.settings = {"max_new_tokens": np.int64(5)}
+    assert (panel.settings["seeds"], panel.settings["max_new_tokens"]) == ([7], 5)
+    panel.settings = {"seeds": seeds}
+    assert panel.settings["seeds"] == read
+    for wrong in (1.5, True, "3", None):
+        with pytest.raises(TraitError, match="where a whole number belongs"):
+            panel.settings = {"seeds": wrong}
+    panel.close()
 
 
 def test_presets_are_plans(panel: Page) -> None:
@@ -448,6 +474,8 @@ def test_what_is_no_target_or_no_argument_is_refused(model: sk.Model) -> None:
         Page(model, joy)
     with pytest.raises(TypeError, match="list of vectors"):
         Page(model, ["joy"])
+    with pytest.raises(TypeError, match=r"takes a model, such as sk.load\(\); got 'storybook'"):
+        skw.SteeringPanel("storybook", [joy])
     for limit in (0, -2, float("nan"), float("inf")):
         with pytest.raises(SettingError, match=f"limit={limit} leaves the sliders no room. Give a number above 0"):
             Page(model, [joy], limit=limit)

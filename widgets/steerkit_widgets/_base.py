@@ -110,6 +110,16 @@ def shortened(message: str) -> str:
     return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
 
 
+def refuse_other(widget: str, given: object, kind: type, example: str) -> None:
+    """Refuse what is not of the kind that a widget is made of.
+
+    Raises:
+        TypeError: `given` is of another.
+    """
+    if not isinstance(given, kind):
+        raise TypeError(f"{widget} takes a {kind.__name__.lower()}, such as {example}; got {given!r}.")
+
+
 def refuse_unknown(name: str, unknown: dict[str, Any], known: list[str]) -> None:
     """Refuse keyword arguments that would be ignored.
 

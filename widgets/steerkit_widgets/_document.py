@@ -13,8 +13,9 @@ The page's end is `js/src/host/document.ts`. The document is an object with thes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from steerkit.errors import SettingError
@@ -143,6 +144,15 @@ def plain_prompt(prompt: PromptLike) -> str | list[dict[str, str]]:
     return messages  # type: ignore[return-value]
 
 
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a document has them, of those that Python takes: whole numbers of any type, and one seed alone."""
+    plain = dict(settings)
+    if "seeds" in plain:
+        seeds = plain["seeds"]
+        plain["seeds"] = tuple(map(_plain, seeds if isinstance(seeds, Iterable) else [seeds]))
+    return {name: _plain(value) for name, value in plain.items()}
+
+
 def rows(edits: Iterable[dict[str, Any]], taken: Iterable[Row] = ()) -> tuple[Row, ...]:
     """Rows for edits as JSON, behind others, with names and colours that are free."""
     before = list(taken)
@@ -164,6 +174,10 @@ def check_preset(value: object) -> None:
     list(map(_row, record.records("edits")))
     record.take("preserve_norm", bool)
     record.done()
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def _prompt(record: Record) -> str | list[dict[str, str]]:

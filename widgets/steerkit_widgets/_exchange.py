@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from steerkit.circumstances import Circumstances
@@ -30,7 +31,7 @@ def script_of(model: sk.Model, plan: sk.Plan, document: Document) -> str:
 
 
 def recipe_of(model: sk.Model, run: sk.Run | None, document: Document | None) -> str:
-    """The recipe of a text that was written from a document.
+    """The recipe of a text that was written from a document; of one that was stopped, as far as it came.
 
     Raises:
         PlanError: There is no text, or it is one that a recipe cannot repeat.
@@ -38,6 +39,8 @@ def recipe_of(model: sk.Model, run: sk.Run | None, document: Document | None) ->
     if run is None or document is None:
         raise PlanError("There is no text to save yet. Press Run first.")
     _refuse_midway(document, "a recipe")
+    if run.stopped == "cancelled":
+        run = replace(run, settings=replace(run.settings, max_new_tokens=len(run.token_ids)))
     return Recipe.of(model, run, document.prompt).to_json()
 
 

@@ -18,13 +18,14 @@ from steerkit.circumstances import Circumstances
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Edit, Target
 from steerkit.errors import SteerkitError
+from steerkit.model import Model
 from steerkit.plans import EditsLike
 from steerkit.records import Record
 from steerkit.tokens import PromptLike
 from steerkit_widgets import _exchange as exchange
 from steerkit_widgets._asking import Answer, AskedWidget
-from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._document import PRESET, Document, Row, check_preset, plain_prompt, rows
+from steerkit_widgets._base import refuse_other, refuse_unknown
+from steerkit_widgets._document import PRESET, Document, Row, check_preset, plain_prompt, plain_settings, rows
 from steerkit_widgets._generation import PROTOCOL
 from steerkit_widgets._page import bundle
 from steerkit_widgets._running import Running
@@ -56,7 +57,7 @@ class SteeringPanel(AskedWidget):
         presets: Edits to choose from, by name.
 
     Raises:
-        TypeError: `features` is no dictionary and no list of targets, or an argument is unknown.
+        TypeError: `model` is no model, `features` is no dictionary and no list of targets, or an argument is unknown.
         SettingError: `limit` is not above 0, or there is no seed, or there are too many.
         EditError: A preset ends the text or calls a function on a condition.
 
@@ -95,6 +96,7 @@ class SteeringPanel(AskedWidget):
         **unknown: Any,
     ) -> None:
         refuse_unknown("SteeringPanel", unknown, ARGUMENTS)
+        refuse_other("SteeringPanel", model, Model, "sk.load()")
         given = [features] if isinstance(features, Dictionary) else features
         if not isinstance(given, Sequence) or not all(isinstance(f, Target | Dictionary) for f in given):
             raise TypeError(
@@ -116,10 +118,9 @@ class SteeringPanel(AskedWidget):
         document = Document(
             plain_prompt(prompt),
             rows(edits),
-            max_new_tokens,
-            temperature,
-            top_p,
-            (seeds,) if isinstance(seeds, int) else tuple(seeds),
+            **plain_settings(
+                {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seeds": seeds}
+            ),
         ).to_json()
         super().__init__(
             _document=document,
@@ -179,13 +180,18 @@ class SteeringPanel(AskedWidget):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """`max_new_tokens`, `temperature`, `top_p` and `seeds`; set it to change some of them."""
+        """`max_new_tokens`, `temperature`, `top_p` and `seeds`; set it to change some of them.
+
+        Raises:
+            TypeError: It is asked for another one.
+        """
         return dict(self._document["settings"])
 
     @settings.setter
     def settings(self, settings: Mapping[str, Any]) -> None:
-        changes = {name: tuple(value) if name == "seeds" else value for name, value in settings.items()}
-        self._ask(**changes, before=())
+        known = list(self.settings)
+        refuse_unknown("settings", {name: value for name, value in settings.items() if name not in known}, known)
+        self._ask(**plain_settings(settings), before=())
 
     @property
     def presets(self) -> dict[str, sk.Plan]:
