@@ -104,10 +104,14 @@ def test_what_the_page_may_not_write(sweep: sk.Sweep, state: dict[str, Any]) -> 
     assert view._chosen is None
 
 
-def test_what_they_refuse(sweep: sk.Sweep, comparison: sk.Comparison) -> None:
+def test_what_they_refuse(storybook_model: sk.Model, sweep: sk.Sweep, comparison: sk.Comparison) -> None:
     with pytest.raises(TypeError, match="CompareView takes a comparison"):
         skw.CompareView(sweep)
+    with pytest.raises(TypeError, match="CompareView takes a comparison"):
+        skw.CompareView(storybook_model.alternatives(comparison.steered, 1))
     with pytest.raises(TypeError, match="SweepView takes a sweep"):
         skw.SweepView(comparison)
+    with pytest.raises(TypeError, match="SweepView takes a sweep"):
+        skw.SweepView(sweep).sweep = comparison
     with pytest.raises(TypeError, match="did you mean 'effect'"):
         skw.SweepView(sweep, efect=len)

@@ -68,5 +68,10 @@ def test_the_page_asks(view: skw.ContrastView, caplog: Any) -> None:
 def test_what_it_refuses(storybook_model: sk.Model, features: sk.Dictionary) -> None:
     with pytest.raises(TypeError, match="takes a dictionary"):
         skw.ContrastView(storybook_model, features)
+    with pytest.raises(TypeError, match="takes a model"):
+        skw.ContrastView(features, "storybook")
+    for sides in ({"positives": "It rained."}, {"positives": WET, "negatives": "It rained."}):
+        with pytest.raises(TypeError, match=r"'It rained\.' is one text where a list of texts belongs"):
+            skw.ContrastView(features, storybook_model, **sides)
     with pytest.raises(TypeError, match="did you mean 'positives'"):
         skw.ContrastView(features, storybook_model, positive=WET)

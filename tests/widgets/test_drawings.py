@@ -36,3 +36,5 @@ def test_what_is_no_reading_is_refused(storybook_model: sk.Model, features: sk.D
         skw.TokenTable([])
     with pytest.raises(TypeError, match="unknown argument 'layers'"):
         skw.AttentionView(storybook_model, PROMPT, 1, layers=2)
+    with pytest.raises(TypeError, match="AttentionView takes a model"):
+        skw.AttentionView("storybook", PROMPT, 1)

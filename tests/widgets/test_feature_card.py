@@ -134,3 +134,9 @@ def test_what_it_refuses(features: sk.Dictionary) -> None:
         skw.FeatureCard(features)
     with pytest.raises(TypeError, match="did you mean 'texts'"):
         skw.FeatureCard(features["rain"], text=[])
+    with pytest.raises(TypeError, match="takes a model"):
+        skw.FeatureCard(features["rain"], "storybook")
+    card = skw.FeatureCard(features["rain"])
+    with pytest.raises(TypeError, match="takes a feature"):
+        card.feature = "cat"
+    assert card.feature == features["rain"]

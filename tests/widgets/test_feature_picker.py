@@ -148,3 +148,19 @@ def test_what_it_refuses(features: sk.Dictionary) -> None:
         skw.FeaturePicker([features["rain"]])
     with pytest.raises(TypeError, match="did you mean 'families'"):
         skw.FeaturePicker(features, familys={})
+    with pytest.raises(TypeError, match=r"takes a model, such as sk.load\(\); got 'storybook'"):
+        skw.FeaturePicker(features, "storybook")
+    with pytest.raises(ValueError, match=r"Feature 2 is in 'wet' and in 'cold'\. Give it one family"):
+        skw.FeaturePicker(features, families={"wet": [1, 2], "cold": [2, 3]})
+
+
+def test_only_features_of_its_dictionary_are_chosen(picker: Page, features: sk.Dictionary) -> None:
+    picker.selected = [picker.model.dictionary()["cat"]]  # opened once more
+    assert picker.selected == [features["cat"]]
+    elsewhere = picker.model.dictionary("reft_l4")
+    for wrong in ("rain", sk.Vector({"3.resid_post": features["rain"].direction("3.resid_post")}), elsewhere[0]):
+        with pytest.raises(ValueError, match=r"is no feature of .*4096 features.*\. Choose from picker.features"):
+            picker.selected = [features["joy"], wrong]
+        with pytest.raises(ValueError, match="is no feature of"):
+            skw.FeaturePicker(features, selected=[wrong])
+    assert picker.selected == [features["cat"]]

@@ -132,6 +132,8 @@ def test_it_saves_itself(lab: skw.Lab, tmp_path: Any) -> None:
 def test_what_it_refuses(lab: skw.Lab, storybook_model: sk.Model, features: sk.Dictionary) -> None:
     with pytest.raises(TypeError, match="takes a dictionary"):
         skw.Lab(storybook_model, [features["rain"]])
+    with pytest.raises(TypeError, match="Lab takes a model"):
+        skw.Lab("storybook")
     with pytest.raises(TypeError, match="did you mean 'prompt'"):
         skw.Lab(storybook_model, features, promt="One day")
     with pytest.raises(PromptError):

@@ -122,6 +122,8 @@ def test_messages_are_answered_with_an_error(reading: sk.Reading) -> None:
 def test_what_it_refuses(reading: sk.Reading, features: sk.Dictionary) -> None:
     with pytest.raises(TypeError, match="TokenView takes a reading"):
         skw.TokenView(TEXT)
+    with pytest.raises(TypeError, match="TokenView takes a reading"):
+        skw.TokenView(reading).reading = TEXT
     with pytest.raises(TypeError, match="did you mean 'selected'"):
         skw.TokenView(reading, select=[])
     with pytest.raises(ValueError, match="was not read here"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steerkit import pages
-from steerkit_widgets._base import refuse_unknown
+from steerkit.model import Model
+from steerkit_widgets._base import refuse_other, refuse_unknown
 from steerkit_widgets._circuitsvis import Drawing, shown
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class AttentionView(Drawing):
         weights: (n_heads, n_tokens, n_tokens) what is shown.
 
     Raises:
+        TypeError: `model` is no model, or an argument is unknown.
         SiteError: The model has no such layer, or its attention is not known.
         SteerkitError: The text or an edit does not fit the model.
         ImportError: CircuitsVis is not installed.
@@ -47,6 +49,7 @@ class AttentionView(Drawing):
         from circuitsvis.attention import attention_heads
 
         refuse_unknown("AttentionView", unknown, ["edits"])
+        refuse_other("AttentionView", model, Model, "sk.load()")
         self.prompt = model.encode(text)
         self.weights: Float[Tensor, "n_heads n_tokens n_tokens"] = model.attention(text, layer, edits)
         names = [f"Head {head}" for head in range(len(self.weights))]

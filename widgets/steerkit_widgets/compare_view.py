@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
-from steerkit.runs import names
+from steerkit.runs import Comparison, names
 from steerkit_widgets._arrays import pack
-from steerkit_widgets._base import Widget, refuse_unknown
+from steerkit_widgets._base import Widget, refuse_other, refuse_unknown
 from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ class CompareView(Widget):
 
     def __init__(self, comparison: sk.Comparison, **unknown: Any) -> None:
         refuse_unknown("CompareView", unknown, ["comparison"])
-        if not hasattr(comparison, "kl"):
-            raise TypeError(
-                f"CompareView takes a comparison, such as model.compare(prompt, edits); got {comparison!r}."
-            )
+        refuse_other("CompareView", comparison, Comparison, "model.compare(prompt, edits)")
         self.comparison = comparison
         steered = comparison.steered
         lanes = {"KL": comparison.kl} | dict(zip(names(steered.columns), steered.coefficients.T, strict=True))

@@ -9,9 +9,11 @@ import torch
 import traitlets
 
 from steerkit import pages
+from steerkit.dictionaries.dictionary import Dictionary
+from steerkit.model import Model
 from steerkit_widgets._arrays import pack
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
-from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._base import refuse_other, refuse_unknown
 from steerkit_widgets._features import described
 from steerkit_widgets._page import bundle
 
@@ -31,7 +33,7 @@ class ContrastView(AskedWidget):
         negatives: Texts that lack it.
 
     Raises:
-        TypeError: `features` is no dictionary, or an argument is unknown.
+        TypeError: `features` is no dictionary or `model` no model, a side is one text, or an argument is unknown.
         SteerkitError: A text or the dictionary does not fit the model.
 
     Example:
@@ -56,10 +58,13 @@ class ContrastView(AskedWidget):
         **unknown: Any,
     ) -> None:
         refuse_unknown("ContrastView", unknown, ["positives", "negatives"])
-        if not hasattr(features, "encode_features"):
-            raise TypeError(f"ContrastView takes a dictionary, such as model.dictionary(); got {features!r}.")
+        refuse_other("ContrastView", features, Dictionary, "model.dictionary()")
+        refuse_other("ContrastView", model, Model, "sk.load()")
         self.features, self.model = features, model
         self._contrast: sk.Contrast | None = None
+        for texts in (positives, negatives):
+            if isinstance(texts, str):
+                raise TypeError(f"{texts!r} is one text where a list of texts belongs. Put it into brackets.")
         super().__init__(positives=list(positives), negatives=list(negatives), _found=None)
         if positives and negatives:
             self.run()

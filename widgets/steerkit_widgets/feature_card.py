@@ -12,8 +12,9 @@ from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.card import BIN_STARTS, card
 from steerkit.dictionaries.feature import Feature
 from steerkit.errors import EngineError, ModelError, SiteError
+from steerkit.model import Model
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
-from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._base import refuse_other, refuse_unknown
 from steerkit_widgets._page import bundle
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class FeatureCard(AskedWidget):
         texts: Texts to measure it over at once. Without them, the dictionary's calibration is shown, if it has one.
 
     Raises:
-        TypeError: `feature` is no feature, or an argument is unknown.
+        TypeError: `feature` is no feature or `model` no model, or an argument is unknown.
         ValueError: There are texts and no model.
         SteerkitError: A text or the dictionary does not fit the model.
 
@@ -60,8 +61,9 @@ class FeatureCard(AskedWidget):
         **unknown: Any,
     ) -> None:
         refuse_unknown("FeatureCard", unknown, ["model", "texts"])
-        if not isinstance(feature, Feature):
-            raise TypeError(f"FeatureCard takes a feature, such as features['rain']; got {feature!r}.")
+        refuse_other("FeatureCard", feature, Feature, "features['rain']")
+        if model is not None:
+            refuse_other("FeatureCard", model, Model, "sk.load()")
         self.model, self._feature = model, feature
         self._calibration = feature.dictionary.calibration
         corpora = [] if model is None else ["own", "stories"] if model.name == "storybook" else ["own"]
@@ -76,6 +78,7 @@ class FeatureCard(AskedWidget):
 
     @feature.setter
     def feature(self, feature: sk.Feature) -> None:
+        refuse_other("FeatureCard", feature, Feature, "features['rain']")
         if feature.dictionary is not self._feature.dictionary:
             self._calibration = feature.dictionary.calibration
         self._feature = feature

@@ -10,10 +10,12 @@ import torch
 import traitlets
 
 from steerkit import pages
+from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.feature import Feature
+from steerkit.model import Model
 from steerkit_widgets._arrays import pack
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
-from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._base import refuse_other, refuse_unknown
 from steerkit_widgets._features import described
 from steerkit_widgets._page import bundle
 
@@ -39,7 +41,8 @@ class FeaturePicker(AskedWidget):
         families: Groups to filter by: a name and the indices of its features. Storybook's are known without.
 
     Raises:
-        TypeError: `features` is no dictionary, or an argument is unknown.
+        TypeError: `features` is no dictionary or `model` no model, or an argument is unknown.
+        ValueError: One of `selected` is of another dictionary, or a feature is in two families.
 
     Example:
         >>> picker = FeaturePicker(features, model)  # doctest: +SKIP
@@ -66,15 +69,16 @@ class FeaturePicker(AskedWidget):
         **unknown: Any,
     ) -> None:
         refuse_unknown("FeaturePicker", unknown, ["model", "selected", "families"])
-        if not hasattr(features, "encode_features"):
-            raise TypeError(f"FeaturePicker takes a dictionary, such as model.dictionary(); got {features!r}.")
+        refuse_other("FeaturePicker", features, Dictionary, "model.dictionary()")
+        if model is not None:
+            refuse_other("FeaturePicker", model, Model, "sk.load()")
         self.features, self.model = features, model
         super().__init__(
             _about=f"{features.name} · {features.n_features:,} features",
             _features=_figures(features),
             _families=_packed(features, _storybook_families(features) if families is None else families),
             _ways=list(self._searches()),
-            _selected=[feature.index for feature in selected],
+            _selected=self._indices(selected),
         )
 
     @property
@@ -85,12 +89,18 @@ class FeaturePicker(AskedWidget):
     @selected.setter
     def selected(self, features: Sequence[sk.Feature]) -> None:
         with self._writing:
-            self._selected = [feature.index for feature in features]
+            self._selected = self._indices(features)
 
     @property
     def listed(self) -> list[sk.Feature]:
         """The first 200 features of the list as it stands on the page: searched, filtered and in its order."""
         return [self.features[index] for index in self._listed]
+
+    def _indices(self, features: Sequence[sk.Feature]) -> list[int]:
+        for feature in features:
+            if not isinstance(feature, Feature) or feature.dictionary.checksum != self.features.checksum:
+                raise ValueError(f"{feature!r} is no feature of {self.features!r}. Choose from picker.features.")
+        return [feature.index for feature in features]
 
     def follow(self, targets: Sequence[Target]) -> None:
         """Choose these features, as far as they are of this dictionary."""
@@ -175,8 +185,14 @@ def _packed(features: sk.Dictionary, families: Mapping[str, Iterable[int]]) -> d
     if len(families) > MOST_FAMILIES:
         raise ValueError(f"There are {len(families)} families; a picker has at most {MOST_FAMILIES}.")
     of = torch.full((features.n_features,), MOST_FAMILIES)
-    for place, members in enumerate(families.values()):
-        of[list(members)] = place
+    for place, (name, members) in enumerate(families.items()):
+        indices = list(members)
+        for index, other in zip(indices, of[indices].tolist(), strict=True):
+            if other != MOST_FAMILIES:
+                raise ValueError(
+                    f"Feature {index} is in {list(families)[other]!r} and in {name!r}. Give it one family."
+                )
+        of[indices] = place
     return {"names": list(families), "of": pack(of, "uint8")}
 
 

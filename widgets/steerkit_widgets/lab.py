@@ -13,10 +13,11 @@ import steerkit as sk
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.feature import Feature
 from steerkit.errors import SteerkitError
+from steerkit.model import Model
 from steerkit.records import Record
 from steerkit_widgets import _page, _sweeping
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
-from steerkit_widgets._base import refuse_unknown
+from steerkit_widgets._base import refuse_other, refuse_unknown
 from steerkit_widgets._page import bundle
 from steerkit_widgets._targets import key
 from steerkit_widgets._worker import Worker
@@ -60,7 +61,7 @@ class Lab(AskedWidget):
         contrast: What tells two lists of texts apart: `contrast.contrast`, `contrast.vector()`.
 
     Raises:
-        TypeError: There is no dictionary among `features`, or an argument is unknown.
+        TypeError: `model` is no model, there is no dictionary among `features`, or an argument is unknown.
         SteerkitError: The model has no dictionary of its own, or the prompt or the dictionary does not fit it.
 
     Example:
@@ -94,6 +95,7 @@ class Lab(AskedWidget):
         **unknown: Any,
     ) -> None:
         refuse_unknown("Lab", unknown, ARGUMENTS)
+        refuse_other("Lab", model, Model, "sk.load()")
         features = model.dictionary() if features is None else features
         given = [features] if isinstance(features, Dictionary) else list(features)
         self._dictionaries = [one for one in given if isinstance(one, Dictionary)]

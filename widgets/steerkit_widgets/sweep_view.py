@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from steerkit_widgets._base import Widget, refuse_unknown
+from steerkit.runs import Sweep
+from steerkit_widgets._base import Widget, refuse_other, refuse_unknown
 from steerkit_widgets._generation import json_row
 from steerkit_widgets._page import bundle
 
@@ -47,8 +48,6 @@ class SweepView(Widget):
 
     def __init__(self, sweep: sk.Sweep, effect: Callable[[sk.Run], float] | None = None, **unknown: Any) -> None:
         refuse_unknown("SweepView", unknown, ["effect"])
-        if not hasattr(sweep, "strengths"):
-            raise TypeError(f"SweepView takes a sweep, such as model.sweep(prompt, edit, strengths); got {sweep!r}.")
         self.effect = effect
         super().__init__(**self._take(sweep))
 
@@ -91,6 +90,7 @@ class SweepView(Widget):
 
     def _take(self, sweep: sk.Sweep) -> dict[str, Any]:
         """The traits that show a sweep; none of its strengths is chosen."""
+        refuse_other("SweepView", sweep, Sweep, "model.sweep(prompt, edit, strengths)")
         self._sweep = sweep
         order = sorted(range(len(sweep)), key=lambda place: sweep.strengths[place])
         self._strengths = [sweep.strengths[place] for place in order]

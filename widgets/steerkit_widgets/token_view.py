@@ -9,9 +9,10 @@ import torch
 import traitlets
 
 from steerkit.dictionaries.feature import Feature
+from steerkit.reading import Reading
 from steerkit.runs import names
 from steerkit_widgets._arrays import pack, pack_lines
-from steerkit_widgets._base import Widget, refuse_unknown
+from steerkit_widgets._base import Widget, refuse_other, refuse_unknown
 from steerkit_widgets._features import described
 from steerkit_widgets._firing import firing
 from steerkit_widgets._page import bundle
@@ -61,8 +62,6 @@ class TokenView(Widget):
 
     def __init__(self, reading: sk.Reading, selected: Sequence[Target] = (), **unknown: Any) -> None:
         refuse_unknown("TokenView", unknown, ["selected"])
-        if not hasattr(reading, "codes"):
-            raise TypeError(f"TokenView takes a reading, such as model.read(text, features); got {reading!r}.")
         super().__init__(**self._take(reading))
         self.selected = selected
 
@@ -124,6 +123,7 @@ class TokenView(Widget):
 
     def _take(self, reading: sk.Reading) -> dict[str, Any]:
         """The traits that show a reading."""
+        refuse_other("TokenView", reading, Reading, "model.read(text, features)")
         self._reading = reading
         fired = [codes.features.unique().tolist() for _, codes in reading.codes]
         self._firing = [set(features) for features in fired]
