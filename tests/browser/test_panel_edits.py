@@ -125,6 +125,11 @@ def test_seeds_hover_and_control(notebook: Notebook, panel: Panel) -> None:
     panel.finish()
     assert text(panel.steered) == steered
 
+    root.get_by_label("Keep norms").check()
+    panel.finish()
+    assert text(panel.steered) == notebook.run_text() != steered
+    assert notebook.execute("print(panel.run.plan.preserve_norm, panel.plan.preserve_norm)") == "True True\n"
+
 
 def test_steers_from_a_token_on(notebook: Notebook, panel: Panel) -> None:
     panel.run.click()

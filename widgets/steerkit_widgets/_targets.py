@@ -162,7 +162,7 @@ def key(target: dict[str, Any]) -> str:
     if "error_term" in target:
         return f"d{target['dictionary']}:error"
     how, by, as_published = (target["reweighing"][name] for name in ("how", "by", "as_published"))
-    return f"d{target['dictionary']}:{how}{' as published' if as_published else ''} by {by}"
+    return f"d{target['dictionary']}:{how} {str(as_published).lower()} {by}"
 
 
 def _factor(target: Target, unit: str) -> float | None:

@@ -115,10 +115,11 @@ export interface Target {
 /** The name of a target in messages; `key` in `steerkit_widgets/_targets.py` is the same. */
 export function keyOf(target: TargetRef): string {
   if ("vector" in target) return `v${target.vector}`;
-  if ("feature" in target) return `d${target.dictionary}:${target.feature}`;
-  if ("error_term" in target) return `d${target.dictionary}:error`;
+  const place = `d${target.dictionary}:`;
+  if ("feature" in target) return place + target.feature;
+  if ("error_term" in target) return `${place}error`;
   const { how, by, as_published } = target.reweighing;
-  return `d${target.dictionary}:${how}${as_published ? " as published" : ""} by ${by}`;
+  return `${place}${how} ${as_published} ${by}`;
 }
 
 /** Two documents with the same key have the same baseline for a seed: edits do not enter. */

@@ -1,5 +1,6 @@
 import { keyOf, type Relation } from "../host/document";
 import { N_HUES } from "../host/theme";
+import { Check } from "./check";
 import { Choice } from "./choice";
 import { DraftInput } from "./draft_input";
 import type { EditRowProps } from "./edit_row";
@@ -111,17 +112,12 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
           }
         />
       )}
-      <label title="Beginning of text, and the chat template's own tokens">
-        <input
-          {...OWN_KEYS}
-          type="checkbox"
-          checked={where.special ?? false}
-          onChange={(event) =>
-            onEdit({ where: { ...where, special: event.currentTarget.checked } })
-          }
-        />
-        special tokens too
-      </label>
+      <Check
+        name="special tokens too"
+        title="Beginning of text, and the chat template's own tokens"
+        checked={where.special ?? false}
+        onCheck={(special) => onEdit({ where: { ...where, special } })}
+      />
       <label title="What it is multiplied by at each further new token; 1 keeps it whole">
         fades by
         <DraftInput

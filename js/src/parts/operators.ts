@@ -57,14 +57,12 @@ export function limitOf(edit: Edit, target: Target): number {
 
 /** Those that two directions can be edited with: vectors, or features of one dictionary, the one it has among them. */
 export function partners({ edit }: EditRow, rows: EditRow[]): TargetRef[] {
-  const kin = (other: TargetRef) => {
-    const { target } = edit;
-    if ("vector" in target) return "vector" in other && other.vector !== target.vector;
-    if (!("feature" in target) || !("feature" in other)) return false;
-    return other.dictionary === target.dictionary && other.feature !== target.feature;
-  };
-  const found = [...rows.map((row) => row.edit.target), ...(edit.other ? [edit.other] : [])];
-  return [...new Map(found.filter(kin).map((other) => [keyOf(other), other])).values()];
+  const kind = (ref: TargetRef) =>
+    "vector" in ref || ("feature" in ref ? ref.dictionary : keyOf(ref));
+  const found = rows.map((row) => row.edit.target).concat(edit.other ?? []);
+  const named = new Map(found.map((other) => [keyOf(other), other]));
+  named.delete(keyOf(edit.target));
+  return [...named.values()].filter((other) => kind(other) === kind(edit.target));
 }
 
 /** Whether an edit can have this operator beside these rows. */

@@ -5,10 +5,10 @@ import type { PanelState, Stopped } from "../host/panel_state";
 import { followTheme } from "../host/theme";
 import { useTraits, type ViewProps, widget } from "../host/widget";
 import { Button } from "../parts/button";
+import { Check } from "../parts/check";
 import { Choice } from "../parts/choice";
 import { EditRow } from "../parts/edit_row";
 import { Exchange } from "../parts/exchange";
-import { OWN_KEYS } from "../parts/focus";
 import { Alarm } from "../parts/notices";
 import { Presets } from "../parts/presets";
 import { PromptBox } from "../parts/prompt_box";
@@ -147,30 +147,22 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
         <SearchBox question={panel.search} onChoose={(target) => panel.add(target)} />
         <Presets
           presets={model.get("_presets")}
-          onTake={({ edits, preserve_norm }) => panel.change({ edits, preserve_norm }, "preset")}
+          onTake={({ name, ...plan }) => panel.change(plan, "preset")}
           onKeep={(name) => panel.keepPreset(name)}
           onDrop={(name) => panel.dropPreset(name)}
         />
-        <label title="After the edits at a site, each token gets back the norm that it had there">
-          <input
-            {...OWN_KEYS}
-            type="checkbox"
-            checked={document.preserve_norm}
-            onChange={(event) =>
-              panel.change({ preserve_norm: event.currentTarget.checked }, "norm")
-            }
-          />
-          Keep norms
-        </label>
-        <label title="Random directions of the same lengths in place of the edits' own: does the direction matter?">
-          <input
-            {...OWN_KEYS}
-            type="checkbox"
-            checked={document.control}
-            onChange={(event) => panel.change({ control: event.currentTarget.checked }, "control")}
-          />
-          Random control
-        </label>
+        <Check
+          name="Keep norms"
+          title="Each token's norm stays what it was"
+          checked={document.preserve_norm}
+          onCheck={(preserve_norm) => panel.change({ preserve_norm }, "norm")}
+        />
+        <Check
+          name="Random control"
+          title="Random directions of the same lengths in place of the edits' own: does the direction matter?"
+          checked={document.control}
+          onCheck={(control) => panel.change({ control }, "control")}
+        />
       </div>
       <div class="sk-bar">
         <SettingsLine
@@ -179,15 +171,12 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
             panel.change({ settings: { ...settings, ...changes } }, "settings")
           }
         />
-        <label title="A change acts on the running text from its next token on, in place of starting again">
-          <input
-            {...OWN_KEYS}
-            type="checkbox"
-            checked={session.midway}
-            onChange={(event) => session.steerMidway(event.currentTarget.checked)}
-          />
-          Steer mid-text
-        </label>
+        <Check
+          name="Steer mid-text"
+          title="A change acts on the running text from its next token on, in place of starting again"
+          checked={session.midway}
+          onCheck={(midway) => session.steerMidway(midway)}
+        />
         <Button class={running ? "" : "sk-idle"} onClick={() => session.stop()}>
           Stop
         </Button>
