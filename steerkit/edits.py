@@ -56,7 +56,7 @@ class Target(Protocol):
         """Sites at which it is written."""
         ...
 
-    def direction(self, site: Site) -> Float[Tensor, " width"]:
+    def direction_at(self, site: Site) -> Float[Tensor, " width"]:
         """The direction along which it is written, at full length."""
         ...
 

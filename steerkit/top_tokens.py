@@ -156,7 +156,9 @@ def top_tokens(target: Target, model: Unembedding, k: int, site: str | Site | No
             f"{target.label!r} is written at '{sites[0]}', from where it reaches the residual stream through other "
             f"weights only. Its top tokens are known for the kinds {', '.join(ADDED_TO_STREAM)}."
         )
-    effects = model.logit_effects(target.direction(sites[0]))[: len(model.tokenizer)]  # vocabularies are often padded
+    effects = model.logit_effects(target.direction_at(sites[0]))[
+        : len(model.tokenizer)
+    ]  # vocabularies are often padded
 
     def listed(largest: bool) -> tuple[tuple[str, float], ...]:
         best = effects.topk(min(k, len(effects)), largest=largest)

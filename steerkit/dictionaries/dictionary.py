@@ -426,6 +426,18 @@ class Dictionary:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [(Feature(self, index), effect) for index, effect in pairs]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same dictionary, however often it was loaded."""
+        return self is other or (
+            isinstance(other, Dictionary)
+            and (self.name, self.revision, self.hints) == (other.name, other.revision, other.hints)
+            and (self.site_in, self.site_out) == (other.site_in, other.site_out)
+            and self.checksum == other.checksum
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"
         return f"Dictionary({self.name!r}, {self.n_features} features at {where}, {self.parts.format})"

@@ -139,11 +139,11 @@ def _readings(model: Model, target: Target, texts: Sequence[PromptLike], reading
 
 def _read(target: Target, site: Site, prompt: Prompt, x: Tensor, reading: str) -> Tensor:
     if reading == "cast":
-        return cast_similarity(x.mean(0, keepdim=True), target.direction(site))[0]
+        return cast_similarity(x.mean(0, keepdim=True), target.direction_at(site))[0]
     if isinstance(target, Feature):
         coefficients = target.dictionary.encode_features(x, [target.index])[:, 0]
     else:
-        direction = target.direction(site)
+        direction = target.direction_at(site)
         coefficients = x @ direction / direction.square().sum()
     plain = ~torch.tensor(prompt.special)
     return coefficients[plain].max() if plain.any() else torch.tensor(-torch.inf)
