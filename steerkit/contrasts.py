@@ -221,7 +221,7 @@ def contrast(
         features: The dictionary.
 
     Raises:
-        PromptError: One of the sides is empty, or a text does not fit the model.
+        PromptError: One of the sides is empty, a text does not fit the model, or no feature is active in any.
         SteerkitError: The dictionary does not fit the model.
 
     Example:
@@ -234,6 +234,8 @@ def contrast(
         )
     sides = [as_trained(model, texts, chat=features.parts.chat) for texts in (positives, negatives)]
     peaks, prompts = Peaks.read(model, features, sides)
+    if not len(peaks.features):
+        raise PromptError(f"No feature of {features.name} is active in any of the texts. Give other texts.")
     n = features.n_features
     positive = torch.arange(len(prompts)) < len(positives)
     area, difference, frequency = torch.full((n,), 0.5), torch.zeros(n), torch.zeros(2, n)

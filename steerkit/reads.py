@@ -283,6 +283,8 @@ class Reads(Loaded):
     def _readable(self, texts: Sequence[TextLike], tokens: str) -> list[Encoded]:
         """The texts as tokens, if each fits the model and has a token that the choice means."""
         chosen, encoded = check_choice(tokens), self.encode_all(texts)
+        if not encoded:
+            raise PromptError("There are no texts to read. Give at least one.")
         for prompt, start in encoded:
             self._runner.fitting(prompt)
             if chosen in ("mean", "every") and all(prompt.special[start:]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit.dictionaries.texts import as_trained
+from steerkit.errors import PromptError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,7 @@ def calibrate(
         batch_size: Texts a forward pass.
 
     Raises:
+        PromptError: The texts have no tokens that count.
         SteerkitError: A text or the dictionary does not fit the model.
     """
     n, site = dictionary.n_features, dictionary.reads_at()
@@ -123,17 +125,19 @@ def calibrate(
         n_tokens += len(plain)
         digest.update(repr(prompt.ids).encode())
         prompts.append(prompt)
+    if not n_tokens:
+        raise PromptError("The texts have no token that is not special, so nothing was measured. Give some sentences.")
     return Calibration(
         dictionary=dictionary.name,
         revision=dictionary.revision,
         corpus=f"{len(prompts)} texts, {n_tokens} tokens, sha256 {digest.hexdigest()[:12]}",
         prompts=tuple(prompts),
         maximum=maximum,
-        density=counts / max(n_tokens, 1),
+        density=counts / n_tokens,
         histogram=histogram.reshape(n, BINS),
         top_values=top,
         top_texts=places[0],
         top_tokens=places[1],
-        mean_norm=norms / max(n_tokens, 1),
+        mean_norm=norms / n_tokens,
         n_tokens=n_tokens,
     )

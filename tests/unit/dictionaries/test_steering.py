@@ -14,7 +14,7 @@ from steerkit.dictionaries.activations import GroupMax, JumpReLU, ReLU, TopK
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
-from steerkit.errors import DictionaryError, EditError, FeatureError, SiteError
+from steerkit.errors import DictionaryError, EditError, FeatureError, PromptError, SiteError
 
 N = 48
 KINDS = {
@@ -233,3 +233,11 @@ def test_a_feature_has_its_direction_at_its_own_site_only(subject):
     assert torch.equal(feature.direction_at("1.resid_post"), feature.direction)
     with pytest.raises(SiteError, match=r"written at '1\.resid_post', not at '0\.resid_post'"):
         feature.direction_at("0.resid_post")
+
+
+@pytest.mark.parametrize(("texts", "message"), [([], "no texts to read"), ([[0]], "no token that is not special")])
+def test_nothing_is_calibrated_without_a_token(subject, texts, message):
+    dictionary = make(subject.model)
+    with pytest.raises(PromptError, match=message):
+        dictionary.calibrate(subject.model, texts)
+    assert dictionary.calibration is None
