@@ -197,8 +197,9 @@ class Generates(Loaded):
 
         def update(edits: EditsLike) -> None:
             plan = Plan(edits)
-            live.program = runner.compile([plan, *plans[1:]])  # compiled whole before it takes force
-            plans[0] = plan
+            program = runner.compile([plan, *plans[1:]])
+            runner.check_chats(program, [encoded] * len(plans))
+            live.program, plans[0] = program, plan  # checked whole before it takes force
 
         def write(pace: Pace) -> tuple[Run, Run | None]:
             return runner.write(live, encoded, lambda: plans, settings, pace)

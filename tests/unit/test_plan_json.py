@@ -63,7 +63,8 @@ sk.register_operator("dampen", lambda coefficient, strength: coefficient / (1 + 
 
 finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)  # no -0.0
 edges = st.one_of(st.none(), st.integers(-9, 9))
-windows = st.lists(st.one_of(st.integers(-9, 9), st.tuples(edges, edges)), min_size=1, max_size=3)
+spans = st.tuples(edges, edges).filter(lambda span: len(range(20)[slice(*span)]) or span[1] == 0 > (span[0] or 0))
+windows = st.lists(st.one_of(st.integers(-9, 9), spans), min_size=1, max_size=3)
 forward = st.lists(st.integers(0, 9), min_size=1, max_size=3)
 
 
