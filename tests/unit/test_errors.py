@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 import steerkit as sk
 from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError, SiteError, VectorError
+from steerkit.runs import Settings
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -130,6 +132,13 @@ def test_malformed_messages(gpt2, message):
         sk.load(gpt2.plain, tokenizer=tokenizer).encode([message])
 
 
+def test_messages_that_the_template_refuses(gpt2):
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('Only user, please.') }}"
+    with pytest.raises(PromptError, match=r"The chat template refuses these messages: Only user, please\."):
+        sk.load(gpt2.plain, tokenizer=tokenizer).encode([{"role": "system", "content": "x"}])
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_prompts_longer_than_the_context(model, verb):
     with pytest.raises(PromptError, match=r"do not fit the context of 96 tokens. Shorten the prompt"):
@@ -206,6 +215,12 @@ def test_settings_out_of_range(model, vector, name, value):
     ):
         with pytest.raises(SettingError, match=f"{name}={value!r} {SETTINGS[name][1]}"):
             call()
+
+
+def test_settings_that_are_numbers_of_numpy(model):
+    run = model.generate("a", max_new_tokens=np.int64(2), temperature=np.float32(0.5), top_p=np.float64(0.5))
+    assert run.settings == Settings(2, 0.5, 0.5, 0)
+    assert type(run.settings.temperature) is float
 
 
 def test_sweeps_and_batches(model, vector):
@@ -330,6 +345,9 @@ def test_a_model_in_memory_stays_where_and_as_it_is(gpt2):
 def test_devices_types_and_places(gpt2, tinystories_folder):
     with pytest.raises(ModelError, match=r"'gpu' is no device. Devices are 'auto', 'cpu', 'cuda'"):
         sk.load(tinystories_folder, device="gpu")
+    for device in ("meta", *(["cuda"] if not torch.cuda.is_available() else [])):
+        with pytest.raises(ModelError, match=rf"'{device}' is not to be had here: .*Give 'cpu'"):
+            sk.load(tinystories_folder, device=device)
     with pytest.raises(ModelError, match=r"'float' is no dtype|'half' is no dtype|'fp32' is no dtype"):
         sk.load(tinystories_folder, dtype="fp32")
     with pytest.raises(ModelError, match=r"remote='ndif' is not known; it is False, True \(NDIF\) or 'local'"):
