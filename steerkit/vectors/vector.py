@@ -70,7 +70,7 @@ class Vector(Steerable):
         offsets: Mapping[OffsetSite, float] | None = None,
         provenance: Provenance | None = None,
     ) -> None:
-        if not directions:
+        if not isinstance(directions, Mapping) or not directions:
             raise VectorError(
                 "A vector needs a direction for at least one site, e.g. Vector({'3.resid_post': tensor})."
             )
@@ -205,7 +205,7 @@ class Vector(Steerable):
         """Write all of it to a safetensors file, whole or not at all; see `steerkit.vectors.formats.native`.
 
         Raises:
-            VectorError: The file cannot be written.
+            VectorError: The file cannot be written, or has another ending than `.safetensors`.
         """
         files.save(path, self.content)
 
