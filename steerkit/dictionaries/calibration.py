@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit import pages
 from steerkit.dictionaries.texts import as_trained
 from steerkit.errors import PromptError
 
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Float, Int
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
@@ -77,6 +79,24 @@ class Calibration:
         import pandas as pd
 
         return pd.DataFrame(self.passages(feature), columns=["activation", "before", "token", "after"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a feature."""
+        import pandas as pd
+
+        measured = {"maximum": self.maximum.tolist(), "density": self.density.tolist()}
+        return pd.DataFrame({"feature": range(len(self.maximum)), **measured})
+
+    def plot(self) -> Figure:
+        """How the maxima of the features that were active are spread."""
+        from steerkit.figures import spread
+
+        return spread(self.maximum[self.maximum > 0].tolist(), {}, "largest activation", "features")
+
+    def _repr_html_(self) -> str:
+        active = f"{int((self.density > 0).sum())} of {len(self.density)} features were active"
+        told = f"{active}; at a token {self.density.sum().item():.3g} of them, on average."
+        return pages.fragment(pages.heading(str(self)), pages.note(told))
 
     def __repr__(self) -> str:
         return f"Calibration({self.corpus}, mean norm {self.mean_norm:.4g})"
