@@ -16,7 +16,7 @@ from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.streams import Pace, Stream
-from steerkit.strengths import as_strength
+from steerkit.strengths import as_strengths
 from steerkit.tokens import PromptLike
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ class Generates(Loaded):
         """
         if not isinstance(edit, Edit) or edit.operator in WITHOUT_STRENGTH:
             raise EditError(f"A sweep runs over the strengths of one edit, such as vector.add(1); got {edit!r}.")
-        values = [as_strength(strength) for strength in strengths]
-        if not values:
-            raise EditError("A sweep needs at least one strength, such as strengths=[-2, 0, 2].")
+        values = as_strengths(strengths)
         settings = Settings(max_new_tokens, temperature, top_p, seed)
         encoded, rows = self._runner.fitting(self.encode(prompt), max_new_tokens), len(values)
         plans = [Plan(edit.with_strength(value)) for value in values]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import pages
+from steerkit.counts import at_most
 from steerkit.dictionaries.feature import Feature
 from steerkit.errors import SiteError
 from steerkit.program import Column
@@ -89,6 +90,7 @@ class Reading:
         """
         import pandas as pd
 
+        limit = at_most(limit)
         plain = torch.tensor([not special for special in self.prompt.special])
         rows = [
             _summary(None, column.label, column.site, values, plain, self.prompt.tokens)

@@ -88,9 +88,10 @@ def test_directions_that_are_no_row_of_finite_numbers(values, message):
         sk.Vector({"1.resid_post": values})
 
 
-def test_a_vector_without_sites():
+@pytest.mark.parametrize("directions", [{}, torch.ones(3), np.ones(3)], ids=repr)
+def test_a_vector_without_sites(directions):
     with pytest.raises(VectorError, match="needs a direction for at least one site"):
-        sk.Vector({})
+        sk.Vector(directions)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -224,8 +225,10 @@ def test_settings_that_are_numbers_of_numpy(model):
 
 
 def test_sweeps_and_batches(model, vector):
-    with pytest.raises(EditError, match="at least one strength"):
+    with pytest.raises(EditError, match="a list of at least one strength"):
         model.sweep("a", vector.add(1), [])
+    with pytest.raises(EditError, match="strengths=3: give a list"):
+        model.sweep("a", vector.add(1), strengths=3)
     with pytest.raises(EditError, match=r"strengths of one edit, such as vector.add\(1\); got"):
         model.sweep("a", vector.ablate(), [1])
     with pytest.raises(EditError, match="strengths of one edit"):
@@ -254,6 +257,18 @@ def test_texts_that_nothing_predicts(model):
         model.score([0])
     with pytest.raises(PromptError, match="no token that something predicts"):
         model.score("", prompt="a")
+
+
+@pytest.mark.parametrize("along", ["joy", ["joy"], sk.Plan(), 3, None], ids=repr)
+def test_what_cannot_be_read(model, vector, along):
+    along = [vector.add(1)] if along == sk.Plan() else along
+    with pytest.raises(EditError, match=r"cannot be read\. Give a vector, a feature"):
+        model.read("ab", along)
+
+
+def test_a_run_is_no_list_of_runs(model):
+    with pytest.raises(SettingError, match=r"is no list of runs\. Put it into brackets"):
+        model.rescore(model.generate("a", max_new_tokens=1))
 
 
 def test_reading_along_nothing(model):
@@ -334,6 +349,12 @@ def test_models_in_memory(gpt2):
 def test_what_is_no_model_at_all(what):
     with pytest.raises(ModelError, match="model"):
         sk.load(what)
+
+
+def test_a_folder_is_one_model_however_it_is_written(tinystories_folder, monkeypatch):
+    monkeypatch.chdir(tinystories_folder.parent)
+    ways = (tinystories_folder, f"{tinystories_folder}/", tinystories_folder.name)
+    assert {sk.load(way).name for way in ways} == {str(tinystories_folder.resolve())}
 
 
 def test_a_model_in_memory_stays_where_and_as_it_is(gpt2):
