@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import pages
+from steerkit.counts import at_most
 from steerkit.dictionaries.reweighing import Reweighing
 from steerkit.edits import EVERYWHERE, Edit, Where
 from steerkit.errors import DictionaryError, EditError
+from steerkit.whole_file import written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +77,7 @@ class Alignment:
     def best(self, limit: int = BEST) -> list[Feature]:
         """The features with the highest scores, highest first; of equals the lower index."""
         order = self.scores.sort(descending=True, stable=True).indices
-        return [self.dictionary[index] for index in order[:limit].tolist()]
+        return [self.dictionary[index] for index in order[: at_most(limit)].tolist()]
 
     def swap(
         self,
@@ -167,12 +169,21 @@ class Alignment:
         return spread(self.scores[self.fired].tolist(), best, f"score for {self.label}", "features")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the scores as the publishers do: CSV, a row a feature, empty for those that never fired."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["", self.label])
-            for index, (score, fired) in enumerate(zip(self.scores.tolist(), self.fired.tolist(), strict=True)):
-                rows.writerow([index, score if fired else ""])
+        """Write the scores as the publishers do: CSV, a row a feature, empty for those that never fired.
+
+        Raises:
+            DictionaryError: The file cannot be written.
+        """
+        try:
+            with written_whole(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+                rows = csv.writer(file)
+                rows.writerow(["", self.label])
+                for index, (score, fired) in enumerate(zip(self.scores.tolist(), self.fired.tolist(), strict=True)):
+                    rows.writerow([index, score if fired else ""])
+        except OSError as error:
+            raise DictionaryError(
+                f"The scores cannot be saved as '{path}': {error.strerror}. Give another path."
+            ) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], dictionary: Dictionary) -> Alignment:

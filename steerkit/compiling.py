@@ -66,8 +66,8 @@ def compile_plans(
         for target in (edit.target, edit.other)
         if target is not None
     ]
-    order = {id(kin): rank for rank, kin in enumerate(entry.kin for entry in entries)}
-    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[id(entry.kin)], not entry.whole))
+    order = {kin: rank for rank, kin in enumerate(entry.kin for entry in entries)}
+    entries.sort(key=lambda entry: (entry.site.depth, entry.reads_only, order[entry.kin], not entry.whole))
 
     stops = _Stops(site_map)
     preserving = torch.tensor([plan.preserve_norm for plan in plans])
@@ -75,7 +75,7 @@ def compile_plans(
     for (site, reads_only), here in groupby(entries, lambda entry: (entry.site, entry.reads_only)):
         program = stops.program(site, reads_only)
         program.preserve_norm = preserving if preserving.any() else None
-        for _, kin in groupby(here, lambda entry: id(entry.kin)):
+        for _, kin in groupby(here, lambda entry: entry.kin):
             members = list(kin)
             make = whole_of if members[0].whole else group_of
             group = make(members, start, numbered.rows, site_map, model)

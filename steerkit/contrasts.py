@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import pages
+from steerkit.counts import at_most
 from steerkit.dictionaries.feature import Feature
 from steerkit.dictionaries.texts import as_trained
 from steerkit.errors import PromptError
@@ -65,7 +66,7 @@ class Contrast:
     def best(self, limit: int = SHOWN, *, negative: bool = False) -> list[Feature]:
         """The features that mark the positives best, or the negatives: by AUROC, then by difference."""
         order = self._active()
-        return [self.dictionary[index] for index in (order.flip(0) if negative else order)[:limit].tolist()]
+        return [self.dictionary[index] for index in (order.flip(0) if negative else order)[: at_most(limit)].tolist()]
 
     def examples(self, feature: Feature | int, limit: int = 5) -> pd.DataFrame:
         """The texts that a feature scores highest.
@@ -116,7 +117,7 @@ class Contrast:
 
     def _passages(self, index: int, limit: int) -> list[tuple[bool, float, str, str, str]]:
         text, value, token = self.peaks.of(index)
-        order = value.argsort(descending=True, stable=True)[:limit]
+        order = value.argsort(descending=True, stable=True)[: at_most(limit)]
         return [
             (i < self.n_positives, number, *self.prompts[i].around(place, AROUND))
             for i, number, place in zip(*(part[order].tolist() for part in (text, value, token)), strict=True)
@@ -221,7 +222,7 @@ def contrast(
         features: The dictionary.
 
     Raises:
-        PromptError: One of the sides is empty, or a text does not fit the model.
+        PromptError: One of the sides is empty, a text does not fit the model, or no feature is active in any.
         SteerkitError: The dictionary does not fit the model.
 
     Example:
@@ -234,6 +235,8 @@ def contrast(
         )
     sides = [as_trained(model, texts, chat=features.parts.chat) for texts in (positives, negatives)]
     peaks, prompts = Peaks.read(model, features, sides)
+    if not len(peaks.features):
+        raise PromptError(f"No feature of {features.name} is active in any of the texts. Give other texts.")
     n = features.n_features
     positive = torch.arange(len(prompts)) < len(positives)
     area, difference, frequency = torch.full((n,), 0.5), torch.zeros(n), torch.zeros(2, n)

@@ -25,7 +25,7 @@ def random_control(edit: Edit, seed: int = 0) -> Edit:
     Example:
         >>> joy = Vector({"0.resid_post": torch.tensor([3.0, 4.0])}, "joy")
         >>> control = random_control(joy.add(2))
-        >>> control.target.label, round(control.target.direction("0.resid_post").norm().item(), 4)
+        >>> control.target.label, round(control.target.direction_at("0.resid_post").norm().item(), 4)
         ('random (joy)', 5.0)
     """
     generator = torch.Generator().manual_seed(seed)
@@ -34,7 +34,7 @@ def random_control(edit: Edit, seed: int = 0) -> Edit:
         unit, times = "raw", getattr(edit.target, "max_activation", None) or 1.0
     directions = {}
     for site in edit.target.sites:
-        direction = edit.target.direction(site)
+        direction = edit.target.direction_at(site)
         random = torch.randn(len(direction), generator=generator)
         directions[site] = random * (times * direction.norm() / random.norm())
     return dataclasses.replace(edit, target=Vector(directions, f"random ({edit.target.label})"), unit=unit)

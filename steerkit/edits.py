@@ -56,7 +56,7 @@ class Target(Protocol):
         """Sites at which it is written."""
         ...
 
-    def direction(self, site: Site) -> Float[Tensor, " width"]:
+    def direction_at(self, site: Site) -> Float[Tensor, " width"]:
         """The direction along which it is written, at full length."""
         ...
 
@@ -107,6 +107,11 @@ class Edit:
             raise EditError(f"{self.unit!r} is no unit of strength; units are {', '.join(UNITS)}.")
         if self.operator in WITHOUT_UNIT and self.unit != "raw":
             raise EditError(f"'{self.operator}' has no unit; leave unit='{self.unit}' away.")
+        if not isinstance(self.where, Where):
+            raise EditError(
+                f"where={self.where!r} is no choice of tokens. Make one, such as Where(prompt=False). A condition goes "
+                "to when=."
+            )
         if self.when is not None and not isinstance(self.when, Condition):
             raise EditError(f"when={self.when!r} is no condition. Make one by comparing, such as feature > 0.5.")
         object.__setattr__(self, "strength", as_strength(self.strength))
@@ -118,6 +123,8 @@ class Edit:
                 raise EditError(f"'cap' from {self.low:g} to {self.strength:g} leaves nothing between its bounds.")
         if (self.other is not None) != (self.operator in PAIRED):
             raise EditError(f"other={self.other!r}: {' and '.join(PAIRED)} have a second target, and no other has.")
+        if self.other is not None and not isinstance(self.other, Target):
+            raise EditError(f"other={self.other!r} cannot be steered. Give a vector or a feature.")
         if self.other is not None and self.other == self.target:
             raise EditError(f"'{self.operator}' needs two targets; got {self.target.label!r} twice.")
 

@@ -95,7 +95,7 @@ class Gating:
             watch.encoder = target.dictionary.encoder([target.index])
             return watch
         site = self._site(comparison)
-        direction = target.direction(site)
+        direction = target.direction_at(site)
         check_width(target.label, len(direction), site, self._site_map, self._model)
         if not direction.any():
             raise EditError(f"'{comparison}' reads along a direction of length 0.")
@@ -119,7 +119,7 @@ def _key(comparison: Comparison, site: Site) -> str:
     """What no other question has, in a program that takes over midway either: labels may be the same."""
     target = comparison.target
     what = f"{target.dictionary.name}/{target.index}" if isinstance(target, Feature) else "vector"
-    direction = target.direction(target.sites[0]).detach().float().cpu()
+    direction = target.direction_at(target.sites[0]).detach().float().cpu()
     told = hashlib.sha256(direction.numpy().tobytes()).hexdigest()
     return f"{comparison.reading} of {what} {told} {comparison.relation} {comparison.threshold!r} at {site}"
 

@@ -16,7 +16,7 @@ from steerkit.operators import WITHOUT_STRENGTH
 from steerkit.plans import EditsLike, Plan
 from steerkit.runs import Comparison, Settings, Sweep
 from steerkit.streams import Pace, Stream
-from steerkit.strengths import as_strength
+from steerkit.strengths import as_strengths
 from steerkit.tokens import PromptLike
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ class Generates(Loaded):
         """
         if not isinstance(edit, Edit) or edit.operator in WITHOUT_STRENGTH:
             raise EditError(f"A sweep runs over the strengths of one edit, such as vector.add(1); got {edit!r}.")
-        values = [as_strength(strength) for strength in strengths]
-        if not values:
-            raise EditError("A sweep needs at least one strength, such as strengths=[-2, 0, 2].")
+        values = as_strengths(strengths)
         settings = Settings(max_new_tokens, temperature, top_p, seed)
         encoded, rows = self._runner.fitting(self.encode(prompt), max_new_tokens), len(values)
         plans = [Plan(edit.with_strength(value)) for value in values]
@@ -197,8 +195,9 @@ class Generates(Loaded):
 
         def update(edits: EditsLike) -> None:
             plan = Plan(edits)
-            live.program = runner.compile([plan, *plans[1:]])  # compiled whole before it takes force
-            plans[0] = plan
+            program = runner.compile([plan, *plans[1:]])
+            runner.check_chats(program, [encoded] * len(plans))
+            live.program, plans[0] = program, plan  # checked whole before it takes force
 
         def write(pace: Pace) -> tuple[Run, Run | None]:
             return runner.write(live, encoded, lambda: plans, settings, pace)

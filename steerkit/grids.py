@@ -12,10 +12,10 @@ from tqdm.auto import tqdm
 from steerkit import pages
 from steerkit.controls import random_control
 from steerkit.edits import Edit
-from steerkit.errors import EditError, PromptError
+from steerkit.errors import EditError, PromptError, SettingError
 from steerkit.operators import PAIRED, WITHOUT_STRENGTH
 from steerkit.plans import Plan
-from steerkit.strengths import as_strength
+from steerkit.strengths import as_strengths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +125,7 @@ def grid(
 
     Raises:
         EditError: No edits or strengths, or an edit that has none to replace.
+        SettingError: What measures the effect is no function, or gives no number.
         SteerkitError: A prompt, a setting or an edit does not fit the model.
 
     Example:
@@ -132,28 +133,36 @@ def grid(
     """
     if isinstance(prompts, str) or not prompts:
         raise PromptError(f"prompts={prompts!r} is no list of prompts. Put one or more into brackets.")
-    if not edits or any(not isinstance(e, Edit) or e.operator in (*WITHOUT_STRENGTH, *PAIRED) for e in edits):
+    if (
+        isinstance(edits, Edit)
+        or not edits
+        or any(not isinstance(e, Edit) or e.operator in (*WITHOUT_STRENGTH, *PAIRED) for e in edits)
+    ):
         raise EditError(
             "A grid runs over edits whose strength can be replaced, such as [vector.add(1), feature.set(1)]."
         )
-    values = [as_strength(strength) for strength in strengths]
-    if not values:
-        raise EditError("A grid needs at least one strength, such as strengths=[-2, 0, 2].")
+    if not callable(effect):
+        raise SettingError(f"effect={effect!r} is no function. Give one that makes a number of a run.")
+    values = as_strengths(strengths)
     controls = [random_control(edit, seed + i) for i, edit in enumerate(edits)]
     plans = [Plan(), *(Plan(edit.with_strength(v)) for edit in (*edits, *controls) for v in values)]
     rows = [(plan, prompt, seed + i) for plan in plans for i, prompt in enumerate(prompts)]
     runs: list[Run] = []
+    effects: list[float] = []
     with tqdm(total=len(rows), desc="Writing", unit="text", delay=2) as bar:
         for start in range(0, len(rows), batch_size):
             own_plans, own_prompts, seeds = zip(*rows[start : start + batch_size], strict=True)
             written = model.generate_many(
                 own_prompts, own_plans, seeds=seeds, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p
             )
-            runs += model.rescore(written)
+            written = model.rescore(written)
+            effects += [_number(effect(run)) for run in written]
+            runs += written
             bar.update(len(own_plans))
     n = len(prompts)
     cells = [tuple(runs[start : start + n]) for start in range(0, len(runs), n)]
-    measured = torch.tensor([[_mean(f, cell) for cell in cells] for f in (effect, _nats, lambda run: run.repetition)])
+    numbers = [effects, [_nats(run) for run in runs], [run.repetition for run in runs]]
+    measured = torch.tensor(numbers, dtype=torch.float64).reshape(3, -1, n).mean(-1).float()
     baseline, rest = measured[:, 0], measured[:, 1:].reshape(3, 2, len(edits), len(values))
     found = [cells[1 + i * len(values) : 1 + (i + 1) * len(values)] for i in range(len(edits))]
     return Grid(
@@ -173,5 +182,8 @@ def _nats(run: Run) -> float:
     return float("nan") if run.nats is None else run.nats
 
 
-def _mean(measure: Callable[[Run], float], runs: Sequence[Run]) -> float:
-    return sum(float(measure(run)) for run in runs) / len(runs)
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise SettingError(f"effect gives {value!r} for a run, where a number belongs. Let it return one.") from None

@@ -236,11 +236,11 @@ def _written(edit: Edit, standing: float) -> float:
 
 def _direction(entry: Entry, site_map: SiteMap, model: torch.nn.Module) -> Float[Tensor, " width"]:
     edit, target, site = entry.edit, entry.target, entry.site
-    if entry.second and isinstance(edit.target, Feature) and entry.dictionary is not edit.target.dictionary:
+    if entry.second and isinstance(edit.target, Feature) and entry.dictionary != edit.target.dictionary:
         raise EditError(f"'{edit}' moves to what is no feature of the same dictionary. Move to another feature of it.")
     if entry.second and not isinstance(edit.target, Feature) and entry.dictionary is not None:
         raise EditError(f"'{edit}' goes from a vector to a feature. Choose a vector at the same site.")
-    direction = target.direction(site)
+    direction = target.direction_at(site)
     check_width(target.label, len(direction), site, site_map, model)
     if not direction.any() and (edit.operator != "add" or edit.unit != "raw"):
         raise VectorError(f"The vector {target.label!r} has length 0 at '{site}', so '{edit}' means nothing.")

@@ -113,9 +113,14 @@ def _resolve_device(device: str) -> torch.device | None:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        return torch.device(device)
+        place = torch.device(device)
     except RuntimeError:
         raise ModelError(f"{device!r} is no device. Devices are 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.") from None
+    try:
+        torch.zeros(1, device=place).item()
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"{device!r} is not to be had here: {str(error).splitlines()[0]} Give 'cpu'.") from error
+    return place
 
 
 def _resolve_dtype(dtype: str | torch.dtype, place: torch.device | None) -> str | torch.dtype:

@@ -76,7 +76,9 @@ def load(
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
     )
-    return Model(lm, name=str(model), revision=revision, remote=remote)
+    folder = embedded.find(model) is None and os.path.isdir(model)
+    name = os.path.realpath(model) if folder else str(model)  # one name, however the folder was written
+    return Model(lm, name=name, revision=revision, remote=remote)
 
 
 class Model(Reads, Generates):

@@ -57,7 +57,7 @@ def auroc_interval(area: float, n_positive: int, n_negative: int, confidence: fl
 
     Example:
         >>> [round(bound, 2) for bound in auroc_interval(0.9, 30, 30)]
-        [0.79, 0.95]
+        [0.78, 0.95]
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     further = (n_positive + n_negative) / 2 - 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerkit import pages
+from steerkit.counts import at_most
 from steerkit.dictionaries.feature import Feature
 from steerkit.errors import SiteError
 from steerkit.program import Column
@@ -54,11 +55,11 @@ class Reading:
         """Text of each token; special tokens by name."""
         return list(self.prompt.tokens)
 
-    def activations(self, target: Target, site: str | Site | None = None) -> Float[Tensor, " n_tokens"]:
+    def activations(self, target: Target | str, site: str | Site | None = None) -> Float[Tensor, " n_tokens"]:
         """The numbers along one target.
 
         Args:
-            target: One of those that were read.
+            target: One of those that were read, or its label.
             site: Needed where it was read at more than one.
 
         Raises:
@@ -66,17 +67,19 @@ class Reading:
         """
         if isinstance(target, Feature):
             for dictionary, codes in self.codes:
-                if dictionary is target.dictionary:
+                if dictionary == target.dictionary:
                     return codes.at(target.index)
         wanted = None if site is None else Site.parse(site)
         found = [
             j
             for j, column in enumerate(self.columns)
-            if self.targets[column.edit] == target and wanted in (None, column.site)
+            if target in (self.targets[column.edit], column.label) and wanted in (None, column.site)
         ]
         if len(found) != 1:
-            where = ", ".join(f"{column.label} at {column.site}" for column in self.columns)
-            raise SiteError(f"{target.label!r} was read at {len(found)} such sites; this reading has: {where}.")
+            columns = [f"{column.label} at {column.site}" for column in self.columns]
+            read = ", ".join([*columns, *(f"the features of {dictionary.name}" for dictionary, _ in self.codes)])
+            label = getattr(target, "label", target)
+            raise SiteError(f"{label!r} was read at {len(found)} such sites; this reading has: {read}.")
         return self.coefficients[:, found[0]]
 
     def top(self, limit: int = 10) -> pd.DataFrame:
@@ -87,6 +90,7 @@ class Reading:
         """
         import pandas as pd
 
+        limit = at_most(limit)
         plain = torch.tensor([not special for special in self.prompt.special])
         rows = [
             _summary(None, column.label, column.site, values, plain, self.prompt.tokens)

@@ -13,7 +13,7 @@ from steerkit.batching import in_batches
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.edits import Target
 from steerkit.engines.gradient import Change
-from steerkit.errors import PromptError, SettingError
+from steerkit.errors import EditError, PromptError, SettingError
 from steerkit.loaded import Loaded
 from steerkit.plans import EditsLike, Plan
 from steerkit.reading import Reading, midpoint
@@ -44,7 +44,13 @@ class Reads(Loaded):
         Raises:
             SteerkitError: The text, what is read or an edit does not fit the model.
         """
-        wanted = (along,) if isinstance(along, Target | Dictionary) else tuple(along)
+        several = isinstance(along, Iterable) and not isinstance(along, Target | Dictionary | str)
+        wanted = tuple(along) if several else (along,)
+        for item in wanted:
+            if not isinstance(item, Target | Dictionary):
+                raise EditError(
+                    f"{item!r} cannot be read. Give a vector, a feature, such as dictionary['rain'], or a dictionary."
+                )
         targets = tuple(item for item in wanted if not isinstance(item, Dictionary))
         dictionaries = [item for item in wanted if isinstance(item, Dictionary)]
         plan, prompt = Plan(edits), self._runner.fitting(self.encode(text))
@@ -253,6 +259,8 @@ class Reads(Loaded):
         Raises:
             SteerkitError: A run's text does not fit the model.
         """
+        if not isinstance(runs, Iterable):
+            raise SettingError(f"{runs!r} is no list of runs. Put it into brackets.")
         return self._runner.with_unsteered_scores(list(runs))
 
     def alternatives(self, run: Run, k: int = 5) -> Alternatives:
@@ -283,6 +291,8 @@ class Reads(Loaded):
     def _readable(self, texts: Sequence[TextLike], tokens: str) -> list[Encoded]:
         """The texts as tokens, if each fits the model and has a token that the choice means."""
         chosen, encoded = check_choice(tokens), self.encode_all(texts)
+        if not encoded:
+            raise PromptError("There are no texts to read. Give at least one.")
         for prompt, start in encoded:
             self._runner.fitting(prompt)
             if chosen in ("mean", "every") and all(prompt.special[start:]):

@@ -45,6 +45,9 @@ class Replay(Run):
         told = ["the same text as in the recipe" if self.same else "not the same text as in the recipe"]
         return " · ".join([super().describe(), *told, *self.differences])
 
+    def __repr__(self) -> str:
+        return f"Replay({self.text!r}, {self.plan}, same={self.same})"
+
 
 class Recipe:
     """A plan with everything needed to write the same text again. Making one writes the text.

@@ -21,11 +21,12 @@ from steerkit.errors import EngineError, PromptError, SiteError
 from steerkit.plans import Plan
 from steerkit.program import Program
 from steerkit.runs import Run, Settings
-from steerkit.scope import Layout
+from steerkit.scope import ASSISTANT, Layout
 from steerkit.selection import Selection, select
 from steerkit.sites import Site, SiteMap
 from steerkit.streams import Pace, Step, Token, Turns
 from steerkit.tokens import Decoder, Encoded, Prompt, pieces, special_ids
+from steerkit.where import listed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -85,6 +86,36 @@ class Runner:
                 f"Shorten the prompt{' or lower max_new_tokens' if n_new else ''}."
             )
         return prompt
+
+    def check_chats(self, program: Program, prompts: Sequence[Prompt]) -> None:
+        """Refuse edits that ask for roles or messages that no prompt of theirs has; new tokens are the assistant's.
+
+        Raises:
+            PromptError: One does.
+        """
+        if program.chat and not all(any(role is not None for role in prompt.roles) for prompt in prompts):
+            raise PromptError(
+                "An edit asks for roles or messages, but the prompt has none. Give chat messages: "
+                "[{'role': 'user', 'content': '…'}]."
+            )
+        for column, where in enumerate(program.wheres):
+            if not where.chat:
+                continue
+            own = [prompt for row, prompt in enumerate(prompts) if program.index[row % program.rows][column] >= 0]
+            roles = list(dict.fromkeys(role for prompt in own for role in prompt.roles if role is not None))
+            n = 1 + max(message for prompt in own for message in prompt.messages if message is not None)
+            for role in where.roles or ():
+                if role not in (*roles, ASSISTANT):
+                    raise PromptError(
+                        f"An edit asks for the role {role!r}, which no message has: roles are {listed(roles)}, and "
+                        f"{ASSISTANT} for the new text."
+                    )
+            for message in where.messages or ():
+                if not -n <= message <= n:
+                    raise PromptError(
+                        f"An edit asks for message {message}, which is not there: messages are 0 to {n - 1}, and {n} "
+                        "is the new text."
+                    )
 
     def refuse_remote(self, what: str) -> None:
         """Refuse what needs the model here.
@@ -286,11 +317,7 @@ class Runner:
             during: Entered while the model is ours.
             **inputs: Passed to the function.
         """
-        if live.program.chat and not all(any(role is not None for role in prompt.roles) for prompt in prompts):
-            raise PromptError(
-                "An edit asks for roles or messages, but the prompt has none. Give chat messages: "
-                "[{'role': 'user', 'content': '…'}]."
-            )
+        self.check_chats(live.program, prompts)
         ids, layout = _laid_out(prompts, n_prompt or [len(prompt) for prompt in prompts], room)
         with self.turns.taken(), during or nullcontext():
             return tracing.run(self.lm, live, function, self.remote, input_ids=ids, layout=layout, **inputs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import index
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from steerkit import pages
+from steerkit.counts import whole
 from steerkit.errors import SettingError
 from steerkit.plans import Plan
 from steerkit.program import Column
@@ -44,17 +45,19 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        length, seed = _whole(self.max_new_tokens), _whole(self.seed)
+        length, seed = whole(self.max_new_tokens), whole(self.seed)
         if length is None or length < 1:
             raise SettingError(f"max_new_tokens={self.max_new_tokens!r} is no length. Give a whole number from 1.")
-        if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < float("inf"):
+        if not isinstance(self.temperature, Real) or not 0 <= self.temperature < float("inf"):
             raise SettingError(f"temperature={self.temperature!r} is out of range. Give 0 (greedy) or more.")
-        if not isinstance(self.top_p, int | float) or not 0 < self.top_p <= 1:
+        if not isinstance(self.top_p, Real) or not 0 < self.top_p <= 1:
             raise SettingError(f"top_p={self.top_p!r} is out of range. Give a share above 0, up to 1.")
         if seed is None or not 0 <= seed < 2**63:
             raise SettingError(f"seed={self.seed!r} is no seed. Give a whole number from 0 to 2**63 - 1.")
         object.__setattr__(self, "max_new_tokens", length)
         object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "temperature", float(self.temperature))
+        object.__setattr__(self, "top_p", float(self.top_p))
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,10 +265,3 @@ def names(columns: tuple[Column, ...]) -> list[str]:
         number = f" ({found[place]})" if found[place] > 1 else ""
         headings.append(f"{column.label} @ {column.site}{number}")
     return headings
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None

@@ -97,7 +97,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: PromptLike) -> Prompt:
 
     Raises:
         PromptError: The prompt is empty or of another form, an id is not in the vocabulary, or chat messages meet a
-            tokenizer without a chat template.
+            tokenizer without a chat template, or one that refuses them.
     """
     if isinstance(prompt, Prompt):
         return prompt
@@ -292,7 +292,12 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> 
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
-    return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise PromptError(f"The chat template refuses these messages: {error}") from error
 
 
 def _message_at(start: int, end: int, spans: list[tuple[int, int, int]]) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 
 from steerkit import pages
+from steerkit.counts import at_most
 from steerkit.errors import ModelError, SiteError
 from steerkit.sites import ADDED_TO_STREAM, Family, Site
 from steerkit.tokens import names_of
@@ -156,7 +157,9 @@ def top_tokens(target: Target, model: Unembedding, k: int, site: str | Site | No
             f"{target.label!r} is written at '{sites[0]}', from where it reaches the residual stream through other "
             f"weights only. Its top tokens are known for the kinds {', '.join(ADDED_TO_STREAM)}."
         )
-    effects = model.logit_effects(target.direction(sites[0]))[: len(model.tokenizer)]  # vocabularies are often padded
+    k = at_most(k, "k")
+    effects = model.logit_effects(target.direction_at(sites[0]))
+    effects = effects[: len(model.tokenizer)]  # vocabularies are often padded
 
     def listed(largest: bool) -> tuple[tuple[str, float], ...]:
         best = effects.topk(min(k, len(effects)), largest=largest)

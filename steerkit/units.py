@@ -65,7 +65,7 @@ def _raw(target: Target, unit: str) -> float:
             f"{target.label!r} is written at {len(target.sites)} sites, where '{unit}' means different strengths. "
             "Convert an edit of one site."
         )
-    length = target.direction(target.sites[0]).norm().item()
+    length = target.direction_at(target.sites[0]).norm().item()
     if not length:
         raise EditError(f"{target.label!r} has no length, so a strength in '{unit}' means nothing.")
     if unit == "residual":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import TypeAlias
 
+from steerkit.counts import whole
 from steerkit.errors import EditError
 
 # From start to stop, stop not included; None is an open end. Negative numbers count from the prompt's end, and so does
@@ -64,6 +66,10 @@ class Where:
     decay: float = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "generated", "last_prompt", "special"):
+            value = getattr(self, name)
+            if not (isinstance(value, bool) or (value is None and name == "last_prompt")):
+                raise EditError(f"{name}={value!r} is neither True nor False. A condition of an edit goes to when=.")
         if not (self.prompt or self.generated or self.last_prompt):
             raise EditError(
                 "Where(prompt=False, generated=False) leaves no token. Set one of them, or last_prompt, to True."
@@ -82,8 +88,9 @@ class Where:
                 object.__setattr__(self, name, _several(name, getattr(self, name), kind))
             if getattr(self, name) == () and name != "not_tokens":
                 raise EditError(f"{name} is empty, which leaves no token. Leave it away for all.")
-        if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 0 < self.decay <= 1:
+        if isinstance(self.decay, bool) or not isinstance(self.decay, Real) or not 0 < self.decay <= 1:
             raise EditError(f"decay={self.decay!r} is no factor. Give one above 0, up to 1.")
+        object.__setattr__(self, "decay", float(self.decay))
 
     @property
     def chat(self) -> bool:
@@ -150,32 +157,34 @@ class Where:
 
 
 def _windows(name: str, given: object) -> tuple[Window, ...]:
-    items = [given] if isinstance(given, int | slice) or not isinstance(given, Iterable) else list(given)
+    items = list(given) if isinstance(given, Iterable) and whole(given) is None else [given]
     if not items:
         raise EditError(f"{name} is empty, which leaves no token. Leave it away for all.")
     return tuple(_window(name, item) for item in items)
 
 
 def _window(name: str, item: object) -> Window:
-    if _whole(item):
-        return (item, item + 1)
-    if isinstance(item, slice) and item.step in (None, 1):
-        item = (item.start, item.stop)
-    if isinstance(item, tuple) and len(item) == 2 and all(edge is None or _whole(edge) for edge in item):
-        return item
-    raise EditError(f"{name} has {item!r}, which is no position. Give whole numbers, or slices such as slice(0, 5).")
+    position = whole(item)
+    if position is not None:
+        return (position, position + 1)
+    edges = (item.start, item.stop) if isinstance(item, slice) and item.step in (None, 1) else item
+    if not (isinstance(edges, tuple) and len(edges) == 2 and all(e is None or whole(e) is not None for e in edges)):
+        raise EditError(
+            f"{name} has {item!r}, which is no position. Give whole numbers, or slices such as slice(0, 5)."
+        )
+    start, stop = (None if edge is None else whole(edge) for edge in edges)
+    if stop is not None and stop <= (start or 0) and (stop < 0) == ((start or 0) < 0):
+        raise EditError(f"{name} has {item!r}, which ends where it starts or before. Let it start below its stop.")
+    return (start, stop)
 
 
 def _several(name: str, given: object, kind: type) -> tuple:
     items = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    wrong = [item for item in items if not (_whole(item) if kind is int else isinstance(item, kind))]
-    if wrong:
-        raise EditError(f"{name} has {wrong[0]!r} where a {'whole number' if kind is int else 'text'} belongs.")
-    return items
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    found = [whole(item) if kind is int else item if isinstance(item, kind) else None for item in items]
+    for item, value in zip(items, found, strict=True):
+        if value is None:
+            raise EditError(f"{name} has {item!r} where a {'whole number' if kind is int else 'text'} belongs.")
+    return tuple(found)
 
 
 def _apart(mine: tuple[Window, ...] | None, others: tuple[Window, ...] | None) -> bool:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from steerkit import pages
 from steerkit.dictionaries.texts import as_trained
+from steerkit.errors import PromptError
 
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Float, Int
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from steerkit.dictionaries.dictionary import Dictionary
@@ -77,6 +80,24 @@ class Calibration:
 
         return pd.DataFrame(self.passages(feature), columns=["activation", "before", "token", "after"])
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row a feature."""
+        import pandas as pd
+
+        measured = {"maximum": self.maximum.tolist(), "density": self.density.tolist()}
+        return pd.DataFrame({"feature": range(len(self.maximum)), **measured})
+
+    def plot(self) -> Figure:
+        """How the maxima of the features that were active are spread."""
+        from steerkit.figures import spread
+
+        return spread(self.maximum[self.maximum > 0].tolist(), {}, "largest activation", "features")
+
+    def _repr_html_(self) -> str:
+        active = f"{int((self.density > 0).sum())} of {len(self.density)} features were active"
+        told = f"{active}; at a token {self.density.sum().item():.3g} of them, on average."
+        return pages.fragment(pages.heading(str(self)), pages.note(told))
+
     def __repr__(self) -> str:
         return f"Calibration({self.corpus}, mean norm {self.mean_norm:.4g})"
 
@@ -93,6 +114,7 @@ def calibrate(
         batch_size: Texts a forward pass.
 
     Raises:
+        PromptError: The texts have no tokens that count.
         SteerkitError: A text or the dictionary does not fit the model.
     """
     n, site = dictionary.n_features, dictionary.reads_at()
@@ -123,17 +145,19 @@ def calibrate(
         n_tokens += len(plain)
         digest.update(repr(prompt.ids).encode())
         prompts.append(prompt)
+    if not n_tokens:
+        raise PromptError("The texts have no token that is not special, so nothing was measured. Give some sentences.")
     return Calibration(
         dictionary=dictionary.name,
         revision=dictionary.revision,
         corpus=f"{len(prompts)} texts, {n_tokens} tokens, sha256 {digest.hexdigest()[:12]}",
         prompts=tuple(prompts),
         maximum=maximum,
-        density=counts / max(n_tokens, 1),
+        density=counts / n_tokens,
         histogram=histogram.reshape(n, BINS),
         top_values=top,
         top_texts=places[0],
         top_tokens=places[1],
-        mean_norm=norms / max(n_tokens, 1),
+        mean_norm=norms / n_tokens,
         n_tokens=n_tokens,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 import torch
 
+from steerkit.counts import at_most
 from steerkit.dictionaries.calibration import Calibration, calibrate
 from steerkit.dictionaries.codes import Codes
 from steerkit.dictionaries.encoder import Encoder
@@ -402,7 +403,7 @@ class Dictionary:
         rows = torch.nn.functional.normalize(self._decoder(), dim=-1)
         cosines = rows @ rows[index]
         cosines[index] = -torch.inf
-        return [Feature(self, i) for i in cosines.topk(min(limit, self.n_features - 1)).indices.tolist()]
+        return [Feature(self, i) for i in cosines.topk(min(at_most(limit), self.n_features - 1)).indices.tolist()]
 
     def promoting(self, token: str, model: Model, limit: int = 10) -> list[tuple[Feature, float]]:
         """The features that raise a token's logit most by themselves, and by how much; the most first.
@@ -422,9 +423,21 @@ class Dictionary:
         if not ids:
             raise PromptError(f"{token!r} has no token. Give a word, such as ' rain'.")
         effects = self._decoder() @ model.token_direction(ids[0])
-        best = effects.topk(min(limit, self.n_features))
+        best = effects.topk(min(at_most(limit), self.n_features))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [(Feature(self, index), effect) for index, effect in pairs]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same dictionary, however often it was loaded."""
+        return self is other or (
+            isinstance(other, Dictionary)
+            and (self.name, self.revision, self.hints) == (other.name, other.revision, other.hints)
+            and (self.site_in, self.site_out) == (other.site_in, other.site_out)
+            and self.checksum == other.checksum
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __repr__(self) -> str:
         where = self.site_in if self.site_in == self.site_out else f"{self.site_in} to {self.site_out}"

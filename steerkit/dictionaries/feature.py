@@ -47,20 +47,25 @@ class Feature(Steerable):
         """Where it is written, as edits want it."""
         return (self.site,)
 
-    def direction(self, site: str | Site | None = None) -> Float[Tensor, " d_out"]:
-        """Its decoder row, at full length.
+    @property
+    def direction(self) -> Float[Tensor, " d_out"]:
+        """Its decoder row, at full length."""
+        return self.dictionary.parts.W_dec.rows([self.index])[0]
+
+    def direction_at(self, site: str | Site) -> Float[Tensor, " d_out"]:
+        """Its decoder row, as edits want it.
 
         Raises:
             SiteError: It is not written at that site.
         """
-        if site is not None and Site.parse(site) != self.site:
+        if Site.parse(site) != self.site:
             raise SiteError(f"{self.label!r} is written at '{self.site}', not at '{site}'.")
-        return self.dictionary.parts.W_dec.rows([self.index])[0]
+        return self.direction
 
     @property
     def decoder_norm(self) -> float:
         """Length of its decoder row, in units of the activation."""
-        return self.direction().norm().item()
+        return self.direction.norm().item()
 
     @property
     def max_activation(self) -> float | None:
@@ -80,10 +85,10 @@ class Feature(Steerable):
         return self.dictionary.parts.normalisation != "none"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Feature) and other.dictionary is self.dictionary and other.index == self.index
+        return isinstance(other, Feature) and other.index == self.index and other.dictionary == self.dictionary
 
     def __hash__(self) -> int:
-        return hash((id(self.dictionary), self.index))
+        return hash((self.dictionary, self.index))
 
     def _repr_html_(self) -> str:
         return pages.fragment(card(self))

@@ -83,6 +83,10 @@ def locate(name: str | os.PathLike[str], *, revision: str | None = None) -> Loca
     Raises:
         DictionaryError: There is none, it may not be had, or its download failed.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise DictionaryError(
+            f"{name!r} is no dictionary. Give a name in the catalog or on the hub, a file or a folder."
+        )
     name = os.fspath(name)
     path = embedded.find(name) or Path(name).expanduser()
     if name and path.exists():

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from steerkit.counts import at_most
 from steerkit.dictionaries.label_files import Label, read_labels
 from steerkit.dictionaries.label_store import ARRIVAL, TABLES, Store, union
 from steerkit.dictionaries.meaning import Meanings
@@ -120,7 +121,7 @@ class Labels:
 
         Raises:
             FeatureError: There is no such feature.
-            DictionaryError: The text is too long.
+            DictionaryError: The text is too long, or none.
         """
         index, text = self._checked(index), _plain(text or "")
         if len(text) > LONGEST:
@@ -201,8 +202,11 @@ class Labels:
             by_meaning: Compare sentence embeddings instead of words. The first time, all labels are embedded.
 
         Raises:
+            DictionaryError: The text is none.
+            SettingError: The limit is none.
             ModelError: Search by meaning has nothing to embed with.
         """
+        limit = at_most(limit)
         with self._store.lock:
             if not by_meaning:
                 return self._search(text, limit, until=Rank.PART)
@@ -239,7 +243,7 @@ class Labels:
         return index
 
     def _search(self, text: str, limit: int | None, until: Rank) -> list[Match]:
-        text = _plain(text[:LONGEST])
+        text = _plain(text)[:LONGEST]
         typed = words(text)
         edited = {row[0] for row in self._store.execute("SELECT feature FROM edited")}
         found: dict[int, Match] = {}
@@ -284,6 +288,8 @@ class Labels:
 
 def _plain(text: str) -> str:
     """One line of text, without runs of spaces."""
+    if not isinstance(text, str):
+        raise DictionaryError(f"{text!r} is no text, which labels and searches are. Put it into quotes.")
     return " ".join(_NO_TEXT.sub(" ", text).split())
 
 

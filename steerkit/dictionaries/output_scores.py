@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from steerkit import pages
 from steerkit.batching import in_batches
+from steerkit.counts import at_most
 from steerkit.dictionaries.texts import as_trained
 from steerkit.errors import EditError, PromptError
 
@@ -58,7 +59,7 @@ class OutputScores:
 
     def best(self, limit: int = SHOWN) -> list[Feature]:
         """The features with the highest scores, highest first."""
-        return [self.dictionary[index] for index in self.features[self._order()[:limit]].tolist()]
+        return [self.dictionary[index] for index in self.features[self._order()[: at_most(limit)]].tolist()]
 
     def to_frame(self) -> pd.DataFrame:
         """One row a feature, the highest score first."""

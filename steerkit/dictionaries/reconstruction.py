@@ -138,7 +138,7 @@ class Varying(Steerable):
         """Where it is written, as edits want it."""
         return (self.site_out,)
 
-    def direction(self, site: Site) -> Float[Tensor, " width"]:
+    def direction_at(self, site: Site) -> Float[Tensor, " width"]:
         """None that could be told beforehand.
 
         Raises:

@@ -138,10 +138,10 @@ class Reweighing(Varying):
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Reweighing)
-            and other.dictionary is self.dictionary
             and other.label == self.label
+            and other.dictionary == self.dictionary
             and torch.equal(other.scores, self.scores)
         )
 
     def __hash__(self) -> int:
-        return hash((id(self.dictionary), self.label))
+        return hash((self.dictionary, self.label))

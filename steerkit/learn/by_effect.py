@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from steerkit import figures, pages
-from steerkit.edits import Edit
+from steerkit.edits import Edit, Target
 from steerkit.errors import SettingError, VectorError
 from steerkit.vectors.vector import Vector
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from steerkit.edits import Target
     from steerkit.model import Model
     from steerkit.sites import Site
     from steerkit.tokens import TextLike
@@ -89,7 +88,7 @@ class Effects:
 
 
 def by_effect(
-    model: Model, targets: Vector | Sequence[Target], wanted: Sequence[TextLike], *, kl: float = 0.1
+    model: Model, targets: Target | Sequence[Target], wanted: Sequence[TextLike], *, kl: float = 0.1
 ) -> Effects:
     """Rank directions by how much likelier they make wanted texts for what they change.
 
@@ -98,7 +97,7 @@ def by_effect(
 
     Args:
         model: The model.
-        targets: A vector, each of whose sites is tried alone; or features and vectors.
+        targets: A vector, each of whose sites is tried alone; a feature; or features and vectors.
         wanted: Texts that are to get likelier: a `Completion`, whose text is scored after its prompt; of other texts,
             all tokens but the first.
         kl: The divergence, in nats a token. A target that never reaches it is measured where the search ends.
@@ -115,7 +114,13 @@ def by_effect(
     """
     if not 0 < kl < math.inf:
         raise SettingError(f"kl={kl!r} must be a positive number of nats a token, such as 0.1.")
-    listed = [targets.at(site) for site in targets.sites] if isinstance(targets, Vector) else list(targets)
+    listed = (
+        [targets.at(site) for site in targets.sites]
+        if isinstance(targets, Vector)
+        else [targets]
+        if isinstance(targets, Target)
+        else list(targets)
+    )
     if not listed or not wanted:
         raise VectorError("There is nothing to compare. Give a vector, or features, and texts that are wanted.")
     for target in listed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -67,9 +67,12 @@ class Examples:
         """Pairs of a positive and a negative text.
 
         Raises:
-            PromptError: There are none.
+            PromptError: There are none, or one is no pair.
         """
         listed = list(pairs)
+        for pair in listed:
+            if isinstance(pair, str | Mapping) or not isinstance(pair, Collection) or len(pair) != 2:
+                raise PromptError(f"{pair!r} is no pair. Give pairs of a positive and a negative text.")
         return cls(tuple(one for one, _ in listed), tuple(other for _, other in listed), paired=True)
 
     @classmethod

@@ -87,7 +87,7 @@ def find_condition(
 
     Raises:
         EditError: Another reading.
-        PromptError: Too few prompts, or one that does not fit the model.
+        PromptError: Too few prompts, one that does not fit the model, or prompts that read alike.
         SiteError: The model has no such site.
 
     Source: Lee et al. (2024), "Programming Refusal with Conditional Activation Steering", for the search over layers,
@@ -95,21 +95,27 @@ def find_condition(
     """
     if reading not in ("cast", "in_prompt"):
         raise EditError(f"reading={reading!r} is not known; it is 'cast' or 'in_prompt'.")
+    positives, negatives = ([text.prompt for text in model.encode_all(side)] for side in (positives, negatives))
     if min(len(positives), len(negatives)) < 2:
         raise PromptError(
             f"There are {len(positives)} positive and {len(negatives)} negative prompts. Give at least two of each: "
             "one half chooses, the other measures."
         )
-    texts = [*positives, *negatives]
+    prompts = [*positives, *negatives]
     wanted = torch.tensor([True] * len(positives) + [False] * len(negatives))
     draw = random.Random(seed)
-    chosen = torch.zeros(len(texts), dtype=torch.bool)
+    chosen = torch.zeros(len(prompts), dtype=torch.bool)
     for first, count in ((0, len(positives)), (len(positives), len(negatives))):
         chosen[[first + i for i in draw.sample(range(count), count // 2)]] = True
-    readings = _readings(model, target, texts, reading)
+    readings = _readings(model, target, prompts, reading)
     found = {site: _split(values[chosen], wanted[chosen]) for site, values in readings.items()}
     site = max(found, key=lambda site: found[site][2:])
-    relation, threshold, *_ = found[site]
+    relation, threshold, _, gap = found[site]
+    if not gap:
+        raise PromptError(
+            f"No threshold on {target.label!r} tells these prompts apart better than what holds for all of them. Give "
+            "more prompts, or another target."
+        )
     holds = readings[site] > threshold if relation == ">" else readings[site] < threshold
     where = target if isinstance(target, Feature) else target.at(site)
     compared = Cast(where) if reading == "cast" else where
@@ -123,13 +129,12 @@ def find_condition(
     )
 
 
-def _readings(model: Model, target: Target, texts: Sequence[PromptLike], reading: str) -> dict[Site, Tensor]:
+def _readings(model: Model, target: Target, prompts: Sequence[Prompt], reading: str) -> dict[Site, Tensor]:
     """One number a text at each site of the target."""
     feature = isinstance(target, Feature) and reading == "in_prompt"
     sites = [target.dictionary.reads_at()] if feature else target.sites
-    prompts = [model.encode(text) for text in texts]
     place = {prompt: i for i, prompt in enumerate(prompts)}
-    values = {site: torch.zeros(len(texts)) for site in sites}
+    values = {site: torch.zeros(len(prompts)) for site in sites}
     for prompt, activations in model.activations(prompts, sites):
         for site, x in activations.items():
             values[site][place[prompt]] = _read(target, site, prompt, x, reading)
@@ -139,11 +144,11 @@ def _readings(model: Model, target: Target, texts: Sequence[PromptLike], reading
 
 def _read(target: Target, site: Site, prompt: Prompt, x: Tensor, reading: str) -> Tensor:
     if reading == "cast":
-        return cast_similarity(x.mean(0, keepdim=True), target.direction(site))[0]
+        return cast_similarity(x.mean(0, keepdim=True), target.direction_at(site))[0]
     if isinstance(target, Feature):
         coefficients = target.dictionary.encode_features(x, [target.index])[:, 0]
     else:
-        direction = target.direction(site)
+        direction = target.direction_at(site)
         coefficients = x @ direction / direction.square().sum()
     plain = ~torch.tensor(prompt.special)
     return coefficients[plain].max() if plain.any() else torch.tensor(-torch.inf)

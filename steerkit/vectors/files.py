@@ -28,9 +28,9 @@ def save(path: str | os.PathLike[str], content: Content) -> None:
     """Write steerkit's own format; see `formats.native`.
 
     Raises:
-        VectorError: The file cannot be written.
+        VectorError: The file cannot be written, or has another ending.
     """
-    with _written(path) as part:
+    with _written(path, ".safetensors") as part:
         native.write(part, content)
 
 
@@ -38,9 +38,10 @@ def save_gguf(path: str | os.PathLike[str], content: Content, model_type: str) -
     """Write a control vector; see `formats.control_vector`.
 
     Raises:
-        VectorError: The file cannot be written, llama.cpp could not load it, or `gguf` is not installed.
+        VectorError: The file cannot be written or has another ending, llama.cpp could not load it, or `gguf` is not
+            installed.
     """
-    with _written(path) as part:
+    with _written(path, ".gguf") as part:
         _control_vector().write(part, content, model_type)
 
 
@@ -108,7 +109,9 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _written(path: str | os.PathLike[str]) -> Iterator[Path]:
+def _written(path: str | os.PathLike[str], ending: str) -> Iterator[Path]:
+    if Path(path).suffix not in ("", ending):
+        raise VectorError(f"The vector cannot be saved as '{path}': what is written is {ending[1:]}. Use that ending.")
     try:
         with written_whole(path) as part:
             yield part

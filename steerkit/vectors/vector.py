@@ -70,7 +70,7 @@ class Vector(Steerable):
         offsets: Mapping[OffsetSite, float] | None = None,
         provenance: Provenance | None = None,
     ) -> None:
-        if not directions:
+        if not isinstance(directions, Mapping) or not directions:
             raise VectorError(
                 "A vector needs a direction for at least one site, e.g. Vector({'3.resid_post': tensor})."
             )
@@ -80,7 +80,7 @@ class Vector(Steerable):
         self.provenance = provenance
         self._offsets = {Site.parse(site): _offset(site, number) for site, number in (offsets or {}).items()}
         for site in self._offsets:
-            self.direction(site)
+            self.direction_at(site)
 
     @property
     def content(self) -> Content:
@@ -92,7 +92,7 @@ class Vector(Steerable):
         """Sites in the order of depth."""
         return tuple(self._directions)
 
-    def direction(self, site: str | Site) -> Float[Tensor, " width"]:
+    def direction_at(self, site: str | Site) -> Float[Tensor, " width"]:
         """The direction at a site.
 
         Raises:
@@ -104,7 +104,7 @@ class Vector(Steerable):
             sites = ", ".join(map(str, self.sites))
             raise SiteError(f"The vector {self.label!r} has no direction at '{site}'; it has: {sites}.") from None
 
-    __getitem__ = direction
+    __getitem__ = direction_at
 
     def offset(self, site: str | Site) -> float:
         """What is taken from `x·v` in a reading at a site.
@@ -112,7 +112,7 @@ class Vector(Steerable):
         Raises:
             SiteError: The vector has no direction there.
         """
-        self.direction(site)
+        self.direction_at(site)
         return self._offsets.get(Site.parse(site), 0.0)
 
     def midpoint(self, site: str | Site) -> float:
@@ -122,7 +122,7 @@ class Vector(Steerable):
             SiteError: The vector has no direction there.
             VectorError: It has an offset there, and length 0.
         """
-        offset, squared = self.offset(site), self.direction(site).double().square().sum().item()
+        offset, squared = self.offset(site), self.direction_at(site).double().square().sum().item()
         if offset and not squared:
             raise VectorError(f"The vector {self.label!r} has length 0 at '{site}', so nothing can be read along it.")
         return offset / squared if offset else 0.0
@@ -205,7 +205,7 @@ class Vector(Steerable):
         """Write all of it to a safetensors file, whole or not at all; see `steerkit.vectors.formats.native`.
 
         Raises:
-            VectorError: The file cannot be written.
+            VectorError: The file cannot be written, or has another ending than `.safetensors`.
         """
         files.save(path, self.content)
 
@@ -260,7 +260,7 @@ class Vector(Steerable):
 
     def norm(self, site: str | Site) -> float:
         """Euclidean length at a site, in units of the activation."""
-        return self.direction(site).norm().item()
+        return self.direction_at(site).norm().item()
 
     def __add__(self, other: Vector) -> Vector:
         return self._plus(1.0, other)

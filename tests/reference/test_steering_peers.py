@@ -114,14 +114,14 @@ def test_axbench_clamp_of_a_concept(llama, case, prefix):
     where = sk.Where(special=True, positions=slice(prefix, None))
     concept = sk.load_dictionary(FOLDER / "axbench" / "LsReFT_weight.pt", site="1.resid_post")[2]
     same(llama, concept.set(0.6 * 2.5, where=where), "axbench", case)
-    along = sk.Vector({concept.site: concept.direction()})
+    along = sk.Vector({concept.site: concept.direction})
     same(llama, [along.at_most(0, where=where), along.add(0.6 * 2.5, where=where)], "axbench", case)
 
 
 def test_axbench_thresholding_is_a_condition(llama):
     """What is added is not what lacks up to the threshold, but the whole of it."""
     concept = sk.load_dictionary(FOLDER / "axbench" / "LsReFT_weight.pt", site="1.resid_post")[2]
-    along = sk.Vector({concept.site: concept.direction()})
+    along = sk.Vector({concept.site: concept.direction})
     same(llama, along.add(0.2 * 2.5, where=EVERY, when=along < 0.2 * 2.5), "axbench", "thresholding")
 
 

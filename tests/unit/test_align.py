@@ -17,7 +17,7 @@ from steerkit.dictionaries.activations import Linear, ReLU, TopK
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
-from steerkit.errors import DictionaryError, EditError, PromptError, VectorError
+from steerkit.errors import DictionaryError, EditError, PromptError, SettingError, VectorError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 N = 48
@@ -224,6 +224,15 @@ def test_scores_are_saved_and_loaded_as_the_publishers_do(gpt2, tmp_path):
     assert rows[never + 1] == [str(never), ""]
     with pytest.raises(EditError, match="There are 48 scores for the 20 features"):
         sk.Alignment.load(tmp_path / "scores.csv", make(gpt2.model, n=20))
+
+
+def test_scores_that_cannot_be_saved_and_limits_below_0(gpt2, tmp_path):
+    alignment = aligned(gpt2)
+    with pytest.raises(DictionaryError, match=r"cannot be saved as '.*/none/x\.csv': No such file"):
+        alignment.save(tmp_path / "none" / "x.csv")
+    for make in (alignment.best, lambda n: alignment.clamp(n=n)):
+        with pytest.raises(SettingError, match="limit=-1 is no number of things"):
+            make(-1)
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n", "x\n0,0.5\n", ",x\n0,high\n", ",x\n1,0.5\n0,0.5\n", ",x\n0,1,2\n"])

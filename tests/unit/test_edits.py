@@ -19,6 +19,21 @@ def test_the_operators_of_a_vector():
     assert JOY.ablate() == sk.Edit(JOY, "ablate")
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: JOY.add(1, where="prompt"), "where='prompt' is no choice of tokens"),
+        (lambda: JOY.add(1, where=None), "where=None is no choice of tokens"),
+        (lambda: JOY.add(1, "raw", JOY > 0.5), r"A condition goes to when="),
+        (lambda: JOY.add(1, when=True), "when=True is no condition"),
+        (lambda: JOY.move_to("night"), "other='night' cannot be steered"),
+    ],
+)
+def test_arguments_of_another_kind(unchecked, make, message):
+    with pytest.raises(sk.errors.EditError, match=message):
+        make()
+
+
 def test_edits_are_frozen_data():
     edit = JOY.add(2)
     with pytest.raises(dataclasses.FrozenInstanceError):

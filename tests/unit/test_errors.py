@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 import steerkit as sk
 from steerkit.errors import EditError, EngineError, ModelError, PromptError, SettingError, SiteError, VectorError
+from steerkit.runs import Settings
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -86,9 +88,10 @@ def test_directions_that_are_no_row_of_finite_numbers(values, message):
         sk.Vector({"1.resid_post": values})
 
 
-def test_a_vector_without_sites():
+@pytest.mark.parametrize("directions", [{}, torch.ones(3), np.ones(3)], ids=repr)
+def test_a_vector_without_sites(directions):
     with pytest.raises(VectorError, match="needs a direction for at least one site"):
-        sk.Vector({})
+        sk.Vector(directions)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -128,6 +131,13 @@ def test_malformed_messages(gpt2, message):
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     with pytest.raises(PromptError, match=r"is no chat message: a message is \{'role': …, 'content': …\}"):
         sk.load(gpt2.plain, tokenizer=tokenizer).encode([message])
+
+
+def test_messages_that_the_template_refuses(gpt2):
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('Only user, please.') }}"
+    with pytest.raises(PromptError, match=r"The chat template refuses these messages: Only user, please\."):
+        sk.load(gpt2.plain, tokenizer=tokenizer).encode([{"role": "system", "content": "x"}])
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -208,9 +218,17 @@ def test_settings_out_of_range(model, vector, name, value):
             call()
 
 
+def test_settings_that_are_numbers_of_numpy(model):
+    run = model.generate("a", max_new_tokens=np.int64(2), temperature=np.float32(0.5), top_p=np.float64(0.5))
+    assert run.settings == Settings(2, 0.5, 0.5, 0)
+    assert type(run.settings.temperature) is float
+
+
 def test_sweeps_and_batches(model, vector):
-    with pytest.raises(EditError, match="at least one strength"):
+    with pytest.raises(EditError, match="a list of at least one strength"):
         model.sweep("a", vector.add(1), [])
+    with pytest.raises(EditError, match="strengths=3: give a list"):
+        model.sweep("a", vector.add(1), strengths=3)
     with pytest.raises(EditError, match=r"strengths of one edit, such as vector.add\(1\); got"):
         model.sweep("a", vector.ablate(), [1])
     with pytest.raises(EditError, match="strengths of one edit"):
@@ -239,6 +257,18 @@ def test_texts_that_nothing_predicts(model):
         model.score([0])
     with pytest.raises(PromptError, match="no token that something predicts"):
         model.score("", prompt="a")
+
+
+@pytest.mark.parametrize("along", ["joy", ["joy"], sk.Plan(), 3, None], ids=repr)
+def test_what_cannot_be_read(model, vector, along):
+    along = [vector.add(1)] if along == sk.Plan() else along
+    with pytest.raises(EditError, match=r"cannot be read\. Give a vector, a feature"):
+        model.read("ab", along)
+
+
+def test_a_run_is_no_list_of_runs(model):
+    with pytest.raises(SettingError, match=r"is no list of runs\. Put it into brackets"):
+        model.rescore(model.generate("a", max_new_tokens=1))
 
 
 def test_reading_along_nothing(model):
@@ -321,6 +351,12 @@ def test_what_is_no_model_at_all(what):
         sk.load(what)
 
 
+def test_a_folder_is_one_model_however_it_is_written(tinystories_folder, monkeypatch):
+    monkeypatch.chdir(tinystories_folder.parent)
+    ways = (tinystories_folder, f"{tinystories_folder}/", tinystories_folder.name)
+    assert {sk.load(way).name for way in ways} == {str(tinystories_folder.resolve())}
+
+
 def test_a_model_in_memory_stays_where_and_as_it_is(gpt2):
     for options in ({"device": "cpu"}, {"dtype": "float32"}, {"revision": "main"}):
         with pytest.raises(ModelError, match=r"stays where and as it is. Move it first"):
@@ -330,6 +366,9 @@ def test_a_model_in_memory_stays_where_and_as_it_is(gpt2):
 def test_devices_types_and_places(gpt2, tinystories_folder):
     with pytest.raises(ModelError, match=r"'gpu' is no device. Devices are 'auto', 'cpu', 'cuda'"):
         sk.load(tinystories_folder, device="gpu")
+    for device in ("meta", *(["cuda"] if not torch.cuda.is_available() else [])):
+        with pytest.raises(ModelError, match=rf"'{device}' is not to be had here: .*Give 'cpu'"):
+            sk.load(tinystories_folder, device=device)
     with pytest.raises(ModelError, match=r"'float' is no dtype|'half' is no dtype|'fp32' is no dtype"):
         sk.load(tinystories_folder, dtype="fp32")
     with pytest.raises(ModelError, match=r"remote='ndif' is not known; it is False, True \(NDIF\) or 'local'"):

@@ -52,7 +52,15 @@ def test_prompts_that_are_told_apart_by_one_word(tinystories):
     assert found.condition.comparisons().__next__().relation == ">"
 
 
+def test_prompts_that_read_alike(tinystories, vector):
+    nothing = sk.Vector({"0.resid_pre": torch.ones(tinystories.model.d_model)}, "nothing")
+    with pytest.raises(PromptError, match="No threshold on 'nothing' tells these prompts apart"):
+        sk.learn.find_condition(tinystories.model, nothing, ["A dog"] * 2, ["A dog"] * 6, reading="in_prompt")
+
+
 def test_what_is_refused(tinystories, vector):
+    with pytest.raises(PromptError, match="'ab' is one text where a list of texts belongs"):
+        sk.learn.find_condition(tinystories.model, vector, "ab", "cd")
     with pytest.raises(PromptError, match="at least two of each"):
         sk.learn.find_condition(tinystories.model, vector, ANIMALS[:1], THINGS)
     with pytest.raises(EditError, match="'cast' or 'in_prompt'"):

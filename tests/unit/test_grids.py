@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import steerkit as sk
-from steerkit.errors import EditError, PromptError
+from steerkit.errors import EditError, PromptError, SettingError
 
 
 def letters(run: sk.Run) -> float:
@@ -58,14 +58,19 @@ def test_it_shows_as_a_table_and_a_picture(grid):
     assert f"unsteered {grid.baseline:.3g}" in shown
 
 
-def test_what_cannot_be_a_grid(tinystories):
+def test_what_cannot_be_a_grid(tinystories, unchecked):
     vector = tinystories.vector()
     for edits, strengths, error in (
         ([], [1], EditError),
         ([vector.ablate()], [1], EditError),
         ([vector.add(1)], [], EditError),
+        ([vector.add(1)], 1, EditError),
+        (vector.add(1), [1], EditError),
     ):
         with pytest.raises(error):
             sk.grid(tinystories.model, ["One day"], edits, strengths, letters)
+    for effect, message in (("rain", "effect='rain' is no function"), (lambda run: None, "effect gives None")):
+        with pytest.raises(SettingError, match=message):
+            sk.grid(tinystories.model, ["One day"], [vector.add(1)], [1], effect, max_new_tokens=1)
     with pytest.raises(PromptError, match="no list of prompts"):
         sk.grid(tinystories.model, "One day", [vector.add(1)], [1], letters)

@@ -63,7 +63,8 @@ sk.register_operator("dampen", lambda coefficient, strength: coefficient / (1 + 
 
 finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)  # no -0.0
 edges = st.one_of(st.none(), st.integers(-9, 9))
-windows = st.lists(st.one_of(st.integers(-9, 9), st.tuples(edges, edges)), min_size=1, max_size=3)
+spans = st.tuples(edges, edges).filter(lambda span: len(range(20)[slice(*span)]) or span[1] == 0 > (span[0] or 0))
+windows = st.lists(st.one_of(st.integers(-9, 9), spans), min_size=1, max_size=3)
 forward = st.lists(st.integers(0, 9), min_size=1, max_size=3)
 
 
@@ -352,3 +353,32 @@ def test_the_model_a_dictionary_declares(gpt2, features, monkeypatch, name, fits
     with pytest.raises(PlanError, match=f"belongs to somebody/somemodel-2b; this model is {name}"):
         sk.Plan.from_json(text, model=gpt2.model, dictionaries=[features])
     sk.Plan.from_json(text, dictionaries=[features])
+
+
+def test_a_dictionary_that_is_loaded_twice_is_one(gpt2, file):
+    one, other = load(file), load(file)
+    plan = sk.Plan(one[3].set(5))
+    assert sk.Plan.from_json(plan.to_json()) == plan
+    assert len({one[3], other[3], one[4]}) == 2
+    with pytest.raises(EditError, match="two edits ask for different values of one feature"):
+        gpt2.model.check([*plan, other[3].set(9)])
+    reading = gpt2.model.read("ab", one)
+    assert torch.equal(reading.activations(other[3]), reading.activations(one[3]))
+
+
+def test_another_dictionary_is_not_the_same(tmp_path, file):
+    one, renamed = load(file), load(write(tmp_path / "theirs.safetensors"))
+    assert renamed != one
+    renamed.name = one.name
+    assert renamed == one
+    others = load(write(tmp_path / "others.safetensors", seed=5))
+    others.name = one.name
+    assert others != one
+    assert load(file, site="0.resid_post") != one
+
+
+def test_a_reading_says_what_it_has(gpt2, features):
+    reading = gpt2.model.read("ab", [JOY.at("1.resid_post"), features])
+    assert torch.equal(reading.activations("joy"), reading.activations(JOY.at("1.resid_post")))
+    with pytest.raises(SiteError, match=r"'rain' .* has: joy at 1\.resid_post, the features of .*ours\.safetensors\."):
+        reading.activations("rain")

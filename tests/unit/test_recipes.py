@@ -98,6 +98,7 @@ def test_a_replay_is_a_run_that_says_what_differs(saved, recipe, tinystories):
     assert isinstance(replay, sk.Run)
     assert (replay.same, replay.differences) == (True, ())
     assert "the same text as in the recipe" in replay.describe()
+    assert repr(replay) == f"Replay({replay.text!r}, {replay.plan}, same=True)"
     ids, tokens = list(recipe.token_ids), list(recipe.tokens)
     ids[4], tokens[4] = ids[4] + 1, " moon"
     made_with = dataclasses.asdict(recipe.made_with) | {"torch": "1.0", "dictionaries": ["old (abc)"]}

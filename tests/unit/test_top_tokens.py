@@ -91,6 +91,8 @@ def test_what_has_no_direct_effect_is_refused(gpt2, tinystories):
     assert two.top_tokens(model, site="1.resid_post").site == sk.Site(1, "resid_post")
     with pytest.raises(sk.errors.SiteError, match="through other weights only"):
         sk.Vector({"1.mlp_in": torch.ones(32)}).top_tokens(model)
+    with pytest.raises(sk.errors.SettingError, match="k=-1 is no number"):
+        gpt2.vector().top_tokens(model, -1)
     with pytest.raises(sk.errors.VectorError, match=r"shape \(128,\).* 32 wide"):
         tinystories.vector().top_tokens(model)
 

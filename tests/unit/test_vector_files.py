@@ -97,7 +97,8 @@ def test_a_saved_file_is_a_safetensors_file_for_others_too(tmp_path):
 
 
 def test_formats_are_told_by_what_is_in_the_file(tmp_path):
-    JOY.save(tmp_path / "v.gguf")
+    JOY.save(tmp_path / "v.safetensors")
+    (tmp_path / "v.safetensors").rename(tmp_path / "v.gguf")
     assert same(sk.Vector.load(str(tmp_path / "v.gguf")), JOY)
     for length in range(30):  # the header's length is what the file starts with, and may look like other formats' magic
         sk.Vector({"0.z": BARE}, "x" * length).save(tmp_path / "v")
@@ -176,6 +177,12 @@ def test_ibm_vectors_are_read_where_they_are_used(tmp_path):
 def test_damaged_ibm_vectors_are_refused(changes, message, tmp_path):
     with pytest.raises(VectorError, match=message):
         sk.Vector.load(svec(tmp_path / "v.svec", **changes))
+
+
+def test_json_that_is_no_vector_is_refused(tmp_path):
+    (tmp_path / "v.json").write_text('{"a": 1}')
+    with pytest.raises(VectorError, match=r"v\.json' is in no format that is read: it is JSON without 'directions'"):
+        sk.Vector.load(tmp_path / "v.json")
 
 
 @dataclass
@@ -311,8 +318,10 @@ def test_paths_that_cannot_be(tmp_path):
     with pytest.raises(VectorError, match="Is a directory"):
         sk.Vector.load(tmp_path)
     for save in (JOY.save, JOY.at("1.resid_post").to_gguf):
-        with pytest.raises(VectorError, match=r"cannot be saved as '.*/no/where\.v'"):
-            save(tmp_path / "no" / "where.v")
+        with pytest.raises(VectorError, match=r"cannot be saved as '.*/no/where'"):
+            save(tmp_path / "no" / "where")
+        with pytest.raises(VectorError, match=r"cannot be saved as '.*/joy\.pt': what is written is "):
+            save(tmp_path / "joy.pt")
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -62,7 +63,9 @@ def test_decay_starts_with_the_second_new_token():
 windows = st.one_of(
     st.none(),
     st.lists(st.integers(-7, 11), min_size=1, max_size=3),
-    st.builds(slice, st.none() | st.integers(-7, 11), st.none() | st.integers(-7, 11)),
+    st.builds(slice, st.none() | st.integers(-7, 11), st.none() | st.integers(-7, 11)).filter(
+        lambda span: len(range(20)[span]) or span.stop == 0 > (span.start or 0)
+    ),
 )
 # fields, not Where itself: checking its types draws random numbers, which strategies must not
 wheres = st.fixed_dictionaries(
@@ -96,11 +99,17 @@ def test_what_does_not_overlap_shares_no_token(first, second):
         ({"positions": "last"}, "no position"),
         ({"positions": [1.5]}, "no position"),
         ({"positions": slice(0, 8, 2)}, "no position"),
+        ({"positions": slice(5, 2)}, r"slice\(5, 2, None\), which ends where it starts or before"),
+        ({"positions": slice(0)}, "ends where it starts"),
+        ({"positions": slice(-2, -3)}, "ends where it starts"),
+        ({"new_positions": (slice(2), slice(3, 3))}, "ends where it starts"),
         ({"positions": [2**40]}, "no text reaches"),
         ({"new_positions": -1}, "from 0 on"),
         ({"roles": "user"}, "Put it into brackets"),
         ({"messages": ["first"]}, "whole number"),
         ({"tokens": [True]}, "whole number"),
+        ({"prompt": "no"}, "neither True nor False"),
+        ({"special": None}, "neither True nor False"),
         ({"decay": 0}, "no factor"),
         ({"decay": 1.5}, "no factor"),
     ],
@@ -108,6 +117,12 @@ def test_what_does_not_overlap_shares_no_token(first, second):
 def test_fields_that_mean_nothing(unchecked, fields, message):
     with pytest.raises(EditError, match=message):
         sk.Where(**fields)
+
+
+def test_numbers_of_numpy(unchecked):
+    where = sk.Where(positions=np.array([0, 3]), tokens=np.array([5, 6]), messages=np.int64(1), decay=np.float32(0.5))
+    assert where == sk.Where(positions=[0, 3], tokens=[5, 6], messages=[1], decay=0.5)
+    assert [type(edge) for window in where.positions for edge in window] == [int] * 4
 
 
 def steered_tokens(model: sk.Model, prompt, where: sk.Where) -> list[bool]:
@@ -161,7 +176,7 @@ def test_roles_and_messages(chat):
     assert text(sk.Where(messages=[-1])) == "yy"
     assert text(sk.Where(messages=[0, 2])) == "xxz"
     assert text(sk.Where(roles=["user"], messages=[0])) == ""
-    assert text(sk.Where(roles=["nobody"])) == ""
+    assert text(sk.Where(messages=[-4, 4])) == "xx"
 
 
 def test_new_tokens_belong_to_the_assistant(chat):
@@ -176,6 +191,33 @@ def test_new_tokens_belong_to_the_assistant(chat):
     ):
         steered = chat.generate(messages, [vector.add(3, where=where)], max_new_tokens=4).logprobs
         assert torch.equal(steered, unsteered) != steers
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"roles": ["asistant"]}, r"'asistant', which no message has: roles are system and user, and assistant"),
+        ({"roles": ["user", "tool"]}, r"'tool', which no message has"),
+        ({"messages": [7]}, r"message 7, which is not there: messages are 0 to 1, and 2 is the new text"),
+        ({"messages": [-3]}, r"message -3, which is not there"),
+    ],
+)
+def test_roles_and_messages_that_are_not_there(chat, fields, message):
+    messages = [{"role": "system", "content": "xx"}, {"role": "user", "content": "yyy"}]
+    edit = sk.Vector({"1.resid_post": torch.ones(chat.d_model)}, "joy").add(1, where=sk.Where(**fields))
+    with pytest.raises(PromptError, match=message):
+        chat.generate(messages, edit, max_new_tokens=2)
+    with pytest.raises(PromptError, match=message), chat.stream(messages, max_new_tokens=2) as stream:
+        stream.update(edit)
+
+
+def test_of_several_chats_one_has_to_have_it(chat):
+    long = [{"role": role, "content": "xy"} for role in ("system", "user", "assistant", "user")]
+    vector = sk.Vector({"1.resid_post": torch.ones(chat.d_model)}, "joy")
+    third, system = vector.add(1, where=sk.Where(messages=[3])), vector.add(1, where=sk.Where(roles=["system"]))
+    chat.generate_many([long, long[1:2]], [third, system], max_new_tokens=2)
+    with pytest.raises(PromptError, match="message 3"):
+        chat.generate_many([long, long[1:2]], [sk.Plan(system), sk.Plan(third)], max_new_tokens=2)
 
 
 @pytest.mark.parametrize("use_cache", [True, False])

@@ -79,9 +79,9 @@ def test_search_by_a_token(picker: Page, features: sk.Dictionary) -> None:
     found, values = picker.found(by="token", text=" rain")
     token = picker.model.tokenizer(" rain", add_special_tokens=False)["input_ids"][0]
     for index, value in zip(found[:3], values[:3], strict=True):
-        effects = picker.model.logit_effects(features[index].direction())
+        effects = picker.model.logit_effects(features[index].direction)
         assert value == pytest.approx(effects[token].item(), rel=1e-4)
-    others = [picker.model.logit_effects(features[i].direction())[token].item() for i in range(0, 4096, 500)]
+    others = [picker.model.logit_effects(features[i].direction)[token].item() for i in range(0, 4096, 500)]
     assert values[0] >= max(others)
 
 

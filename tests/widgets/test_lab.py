@@ -111,7 +111,7 @@ def test_contrasts_add_features_and_a_direction(lab: skw.Lab, features: sk.Dicti
 
 
 def test_it_takes_vectors_and_several_dictionaries(storybook_model: sk.Model, features: sk.Dictionary) -> None:
-    vector = sk.Vector({"3.resid_post": features["rain"].direction()}, "wet")
+    vector = sk.Vector({"3.resid_post": features["rain"].direction}, "wet")
     second = storybook_model.dictionary("reft_l4")
     lab = skw.Lab(storybook_model, [vector, features["cat"], features, second])
     assert [edit.target.label for edit in lab.plan] == ["wet", "cat"]

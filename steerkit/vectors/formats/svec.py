@@ -27,10 +27,12 @@ def read(path: Path) -> Content:
     """Read a vector.
 
     Raises:
-        VectorError: A direction is of no layer.
+        VectorError: There are no directions, or one is of no layer.
         PlanError: The file is no such object, or damaged.
     """
     record = Record.parse(path.read_text(encoding="utf-8"), f"'{path}'")
+    if "directions" not in record:
+        raise VectorError(f"'{path}' is in no format that is read: it is JSON without 'directions'. Check the path.")
     record.take("model_type", str)
     rows = record.take("directions", dict)
     variances = record.take("explained_variances", dict, {})

@@ -71,3 +71,8 @@ def test_it_shows_itself(tinystories):
 def test_one_side_alone_is_refused(tinystories, sides):
     with pytest.raises(PromptError, match=r"There are \d positive and \d negative texts. Give at least one"):
         sk.contrast(tinystories.model, *sides, make(tinystories.model))
+
+
+def test_texts_in_which_nothing_is_active_are_refused(tinystories):
+    with pytest.raises(PromptError, match="No feature of random is active"):
+        sk.contrast(tinystories.model, [[0]], [[0]], make(tinystories.model))

@@ -123,7 +123,7 @@ def test_what_means_nothing_is_refused(subject):
         subject.model.generate("a", [make(subject.model)[3].move_to(first)])
     subject.model.generate("a", [first.ablate(), replace(second.ablate(), enabled=False)], max_new_tokens=2)
     with pytest.raises(VectorError, match="another direction at every token"):
-        first.direction(first.site_out)
+        first.direction_at(first.site_out)
 
 
 def test_supervised_directions_have_no_error_term(subject):

@@ -20,11 +20,11 @@ def score(subject, features: sk.Dictionary, feature: int, text: str, strength: f
     layer = subject.model._runner.sites.locate(features.writes_at()).module
     _, outputs = plain.record(subject.plain, ids)
     largest = features.encode(outputs[layer][-1].detach()[None]).to_dense().max()
-    own = subject.model.logit_effects(features[feature].direction()).topk(20).indices
+    own = subject.model.logit_effects(features[feature].direction).topk(20).indices
 
     def amplified(x: torch.Tensor) -> torch.Tensor:
         x = x.clone()
-        x[..., -1, :] += strength * largest * features[feature].direction()
+        x[..., -1, :] += strength * largest * features[feature].direction
         return x
 
     unsteered = plain.logprobs(subject.plain, ids)[-1]

@@ -10,6 +10,7 @@ from test_steering import N, make
 
 import steerkit as sk
 from steerkit.dictionaries import catalog
+from steerkit.errors import DictionaryError, SettingError
 
 EVIL = "<script>alert('x')</script>"
 TEXTS = ["Once upon a time, there was a <b>dog</b>.", "She was happy & glad."]
@@ -43,6 +44,38 @@ def test_a_card_of_a_feature_that_nobody_measured(dictionary):
     for part in ("rain", "Feature 0 of random", "1.resid_post", "maximum activation 2 (published)"):
         assert part in html
     assert "svg" not in Tags(html).tags
+
+
+def test_a_calibration_shows_itself(dictionary, tinystories):
+    calibration = dictionary.calibrate(tinystories.model, TEXTS)
+    frame = calibration.to_frame()
+    assert frame.columns.tolist() == ["feature", "maximum", "density"]
+    assert frame["maximum"].tolist() == calibration.maximum.tolist()
+    active = int((calibration.maximum > 0).sum())
+    assert f"{active} of {N} features were active" in calibration._repr_html_()
+    assert sum(patch.get_height() for patch in calibration.plot().axes[0].patches) == active
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda features: features.nearest(0, -3), SettingError, "limit=-3 is no number"),
+        (lambda features: features.search("rain", -1), SettingError, "limit=-1 is no number"),
+        (lambda features: features.search(3), DictionaryError, "3 is no text"),
+        (lambda features: features.set_label(1, 5), DictionaryError, "5 is no text"),
+        (lambda features: sk.load_dictionary(None), DictionaryError, "None is no dictionary"),
+    ],
+)
+def test_arguments_that_mean_nothing(unchecked, dictionary, ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(dictionary)
+
+
+def test_a_reading_gives_no_less_than_nothing(dictionary, tinystories):
+    reading = tinystories.model.read(TEXTS[0], dictionary)
+    assert len(reading.top(0)) == 0
+    with pytest.raises(SettingError, match="limit=-1 is no number"):
+        reading.top(-1)
 
 
 def test_a_card_shows_what_was_measured(dictionary, tinystories):

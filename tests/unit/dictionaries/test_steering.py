@@ -14,7 +14,7 @@ from steerkit.dictionaries.activations import GroupMax, JumpReLU, ReLU, TopK
 from steerkit.dictionaries.dictionary import Dictionary
 from steerkit.dictionaries.matrix import InMemory
 from steerkit.dictionaries.parts import Parts
-from steerkit.errors import DictionaryError, EditError, FeatureError, SiteError
+from steerkit.errors import DictionaryError, EditError, FeatureError, PromptError, SiteError
 
 N = 48
 KINDS = {
@@ -108,7 +108,7 @@ def test_a_transcoder_reads_at_one_site_and_writes_at_another(subject):
     read = streams(subject, [], "1.mlp_in")
     before = streams(subject, [], "1.mlp_out")
     active = dictionary.encode_features(read, [4])
-    expected = before - active * dictionary[4].direction()
+    expected = before - active * dictionary[4].direction
     special = list(subject.model.encode(subject.ids()).special)
     expected[special] = before[special]
     after = streams(subject, [dictionary[4].ablate()], "1.mlp_out")
@@ -230,6 +230,14 @@ def test_features_travel_to_a_remote_model(tinystories):
 
 def test_a_feature_has_its_direction_at_its_own_site_only(subject):
     feature = make(subject.model)[3]
-    assert torch.equal(feature.direction("1.resid_post"), feature.direction())
+    assert torch.equal(feature.direction_at("1.resid_post"), feature.direction)
     with pytest.raises(SiteError, match=r"written at '1\.resid_post', not at '0\.resid_post'"):
-        feature.direction("0.resid_post")
+        feature.direction_at("0.resid_post")
+
+
+@pytest.mark.parametrize(("texts", "message"), [([], "no texts to read"), ([[0]], "no token that is not special")])
+def test_nothing_is_calibrated_without_a_token(subject, texts, message):
+    dictionary = make(subject.model)
+    with pytest.raises(PromptError, match=message):
+        dictionary.calibrate(subject.model, texts)
+    assert dictionary.calibration is None

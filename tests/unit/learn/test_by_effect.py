@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import steerkit as sk
+from steerkit.dictionaries.reconstruction import ErrorTerm, Reconstruction
 from steerkit.learn import Completion, by_effect, mean_difference
 
 GLAD = ["She was so happy", "Tom was so glad", "Mia was very happy", "The dog was happy"]
@@ -62,6 +63,12 @@ def test_vectors_can_be_compared_with_each_other(tinystories, joy):
     assert effects.to_frame()["gain_per_kl"].is_monotonic_decreasing
     assert "gain per KL" in effects._repr_html_()
     assert len(effects.plot().axes[0].patches) == 3
+
+
+def test_one_target_that_is_no_vector_is_tried_alone(tinystories):
+    site = sk.Site(1, "resid_post")
+    term = ErrorTerm(Reconstruction(b_dec=torch.zeros(tinystories.model.d_model)), "what is there", site, site)
+    assert [one.target for one in by_effect(tinystories.model, term, WANTED).ranked] == [term]
 
 
 def test_what_is_refused(tinystories, gpt2, joy):

@@ -128,5 +128,7 @@ def test_what_is_refused(gpt2):
     with pytest.raises(sk.errors.SettingError, match=r"tokens='first' is not known\. Choose 'last'"):
         gpt2.model.gather(TEXTS, ["1.resid_post"], tokens="first")
     bos = gpt2.model.tokenizer.bos_token_id
+    with pytest.raises(sk.errors.PromptError, match="no texts to read"):
+        gpt2.model.gather([], ["0.resid_post"])
     with pytest.raises(sk.errors.PromptError, match="no token to read but special ones"):
         gpt2.model.gather([[bos]], ["1.resid_post"], tokens="mean")

@@ -70,7 +70,7 @@ def test_a_concept_learned_beside_others_is_the_one_learned_alone(clean):
     together = reft_dictionary(clean, concepts, site=SITE, batch_size=2)
     for name, examples in concepts.items():
         alone = reft(clean, examples, site=SITE, batch_size=2)
-        torch.testing.assert_close(together[name].direction(), alone[SITE], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together[name].direction, alone[SITE], rtol=1e-4, atol=1e-5)
         assert alone.norm(SITE) == pytest.approx(1)
 
 
@@ -78,7 +78,7 @@ def test_it_reads_as_axbench_does(clean):
     dictionary = reft_dictionary(clean, {"rain": Examples(tuple(RAIN), tuple(SUN))}, site=SITE, epochs=1)
     reading = clean.read(RAIN[0], dictionary["rain"])
     ((_, found),) = clean.activations([RAIN[0]], [SITE])
-    expected = (found[sk.Site.parse(SITE)] @ dictionary["rain"].direction()).relu()
+    expected = (found[sk.Site.parse(SITE)] @ dictionary["rain"].direction).relu()
     torch.testing.assert_close(reading.activations(dictionary["rain"]), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -193,7 +193,7 @@ def test_what_axbench_s_layout_holds_comes_back(clean, tmp_path):
     assert str(again.reads_at()) == SITE
     x = torch.randn(5, 32)
     assert torch.equal(again.encode(x).to_dense(), learned.encode(x).to_dense())
-    assert torch.equal(again[1].direction(), learned[1].direction())
+    assert torch.equal(again[1].direction, learned[1].direction)
 
 
 def test_other_dictionaries_are_not_written_as_axbench_s(gpt2, tmp_path):

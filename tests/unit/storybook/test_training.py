@@ -165,7 +165,7 @@ def test_directions_that_write_raise_the_words_of_their_concept(chain: Chain) ->
     reader = writing.Reader(model, 0, chain.model.tokenizer.pad_token_id)
     told = writing.stories(9, 2, chain.model.tokenizer)
     every = list(range(len(told.plain)))
-    directions = torch.stack([chain.features[i].direction() for i in range(len(storybook.concepts()))])[told.concept]
+    directions = torch.stack([chain.features[i].direction for i in range(len(storybook.concepts()))])[told.concept]
     coming = torch.from_numpy(told.weights[told.plain.stressed] == writing.COMING)
     own, other = (
         reader.nats(told.plain, every, 0.4 * added)[coming].mean()
