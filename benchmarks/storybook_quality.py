@@ -260,7 +260,7 @@ def main() -> None:
         rows.to_csv(f"{options.output}_steering.csv", index=False)
         curve.to_csv(f"{options.output}_curve.csv", index=False)
         print("\nMeans over the concepts for which a strength was tried, on the prompts that choose:")
-        tried = curve.groupby("strength")[["share", "nats", "repetition"]]
+        tried = curve.groupby(["way", "strength"])[["share", "nats", "repetition"]]
         print(tried.mean().assign(concepts=tried.size()).to_string(float_format="{:.3f}".format), end="\n\n")
         table += [
             count("concepts steered to 80% at 1.0 nats", int((rows.steers & (rows.nats <= NATS)).sum()), 48),

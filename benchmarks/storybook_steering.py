@@ -1,7 +1,8 @@
 """How well directions steer stories to the concepts of storybook's answer key.
 
-For each concept a direction and a strength are chosen on one half of some beginnings of held-out stories and tested on
-the other half, beside what the model does by itself and under a random direction of the same length.
+For each concept a direction, a strength and whether it fades are chosen on one half of some beginnings of held-out
+stories and tested on the other half, beside what the model does by itself and under a random direction of the same
+length.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import multiprocessing
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import chain
+from itertools import chain, product
 from typing import NamedTuple
 
 import pandas as pd
@@ -23,12 +24,16 @@ from steerkit import storybook
 SEED = 8  # of the stories whose beginnings are prompts
 TEMPERATURE = 0.8
 PROMPTS, SEEDS, TOKENS = 32, 4, 250  # of the stories that are steered
-STRENGTHS = (0.65, 0.75, 0.85, 0.95)  # in the unit `norm`: shares of each token's activation norm
 SHARE, MARGIN, NATS, REPETITION = 0.8, 0.4, 1.0, 0.02
 # Roughly the standard errors of a share, of nats and of repetition over the stories that choose.
 SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.05, 0.06, 0.006
-# Strongest where the story turns to the concept; the same to its end makes it tell of the concept again and again.
-FADING = sk.Where(prompt=False, decay=0.99)
+# Ways to steer, and strengths in the unit `norm`: shares of each token's activation norm. A fading one is strongest
+# where the story turns to the concept, and does not make it tell of the concept again and again; what has to last, such
+# as a feeling, needs a steady one.
+WAYS = {
+    "fading": (sk.Where(prompt=False, decay=0.99), (0.65, 0.75, 0.85, 0.95)),
+    "steady": (sk.Where(prompt=False), (0.36, 0.42, 0.48, 0.54)),
+}
 
 
 def beginnings() -> list[str]:
@@ -69,6 +74,7 @@ class Try(NamedTuple):
 
     concept: str
     feature: int
+    way: str
     strength: float
     share: float
     nats: float
@@ -88,7 +94,7 @@ class Try(NamedTuple):
 
 
 def smooth(tries: Sequence[Try]) -> list[Try]:
-    """What a feature did at several strengths, each figure on a straight line, which is less noisy than they are."""
+    """What a feature did in one way at several strengths, each figure on a straight line, which is less noisy."""
     table = pd.DataFrame(tries)
     for figure in ("share", "nats", "repetition"):
         slope, level = statistics.linear_regression(table.strength, table[figure])
@@ -114,35 +120,43 @@ class Steering:
         self.before = Steered(self.model, self.choosing)
         self.after = Steered(self.model, self.testing)
 
-    def random(self, strength: float) -> Steered:
+    def random(self, way: str, strength: float) -> Steered:
         """Stories steered by a direction that means nothing: they show how often any concept comes by chance."""
         direction = torch.randn(self.features.d_out, generator=torch.Generator().manual_seed(SEED))
         random = sk.Vector({str(self.features.writes_at()): direction}, "random")
-        return Steered(self.model, self.testing, [random.add(strength, unit="norm", where=FADING)])
+        return Steered(self.model, self.testing, [random.add(strength, unit="norm", where=WAYS[way][0])])
+
+    def steered(self, prompts: Sequence[tuple[str, int]], feature: int, way: str, strength: float) -> Steered:
+        """Stories steered by a feature."""
+        return Steered(self.model, prompts, [self.features[feature].add(strength, unit="norm", where=WAYS[way][0])])
+
+    def tries(self, name: str, feature: int, way: str) -> list[Try]:
+        """What a feature does in one way on the prompts that choose."""
+        found: list[Try] = []
+        for strength in WAYS[way][1]:
+            run = self.steered(self.choosing, feature, way, strength)
+            nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
+            found.append(Try(name, feature, way, strength, run.share(name), nats, repetition))
+            if len(found) > 1 and found[-1].room() < found[-1].reach():
+                break  # more strength only takes from the room
+        return found
 
     def concept(self, name: str, candidates: Sequence[int]) -> tuple[dict[str, object], list[Try]]:
-        """The feature and the strength that steer best to a concept, tested; and all that was tried."""
+        """The feature, the way and the strength that steer best to a concept, tested; and all that was tried."""
         tried: list[Try] = []
         smoothed: list[Try] = []
-        for feature in candidates:
-            tries: list[Try] = []
-            for strength in STRENGTHS:
-                edit = self.features[feature].add(strength, unit="norm", where=FADING)
-                run = Steered(self.model, self.choosing, [edit])
-                nats, repetition = run.nats - self.before.nats, run.repetition - self.before.repetition
-                tries.append(Try(name, feature, strength, run.share(name), nats, repetition))
-                if len(tries) > 1 and tries[-1].room() < tries[-1].reach():
-                    break  # more strength only takes from the room
+        for feature, way in product(candidates, WAYS):
+            tries = self.tries(name, feature, way)
             tried += tries
             smoothed += smooth(tries)
             if max(smoothed, key=Try.worth).worth() >= 0:
                 break
         chosen = max(smoothed, key=Try.worth)
-        edit = self.features[chosen.feature].add(chosen.strength, unit="norm", where=FADING)
-        run = Steered(self.model, self.testing, [edit])
+        run = self.steered(self.testing, chosen.feature, chosen.way, chosen.strength)
         row = {
             "concept": name,
             "feature": chosen.feature,
+            "way": chosen.way,
             "strength": chosen.strength,
             "share": run.share(name),
             "baseline": self.after.share(name),
@@ -164,14 +178,14 @@ def _concept(name: str, candidates: Sequence[int]) -> tuple[dict[str, object], l
     return _steering.concept(name, candidates)
 
 
-def _random(strength: float) -> Steered:
-    return _steering.random(strength)
+def _random(way: str, strength: float) -> Steered:
+    return _steering.random(way, strength)
 
 
 def steering(
     path: str, candidates: dict[str, Sequence[int]], workers: int, dictionary: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """For each concept the feature and the strength that steer best on one half of the prompts, on the other half.
+    """For each concept what steers best on one half of the prompts, on the other half.
 
     Args:
         path: The model.
@@ -185,10 +199,11 @@ def steering(
     rows, curve = [], []
     spawning = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(workers, spawning, _begin, (path, dictionary)) as pool:
-        random = dict(zip(STRENGTHS, pool.map(_random, STRENGTHS), strict=True))
+        pairs = [(way, strength) for way, (_, strengths) in WAYS.items() for strength in strengths]
+        random = dict(zip(pairs, pool.map(_random, *zip(*pairs, strict=True)), strict=True))
         found = pool.map(_concept, candidates.keys(), candidates.values())
         for row, tried in tqdm(found, total=len(candidates), desc="steering", unit="concept"):
-            row["random"] = random[row["strength"]].share(row["concept"])
+            row["random"] = random[row["way"], row["strength"]].share(row["concept"])
             above = row["share"] - max(row["baseline"], row["random"])
             row["steers"] = row["share"] >= SHARE and above >= MARGIN and row["repetition"] <= REPETITION
             rows.append(row)

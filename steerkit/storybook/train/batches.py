@@ -32,26 +32,27 @@ class Tokens(NamedTuple):
         ids: Of all documents (n_tokens,).
         starts: Where each begins, and where the last ends (n_documents + 1,).
         stressed: Which tokens matter most (n_tokens,).
+        recalled: Which tokens are told again (n_tokens,).
     """
 
     ids: np.ndarray
     starts: np.ndarray
     stressed: np.ndarray
+    recalled: np.ndarray
 
     @classmethod
     def of(cls, documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase) -> Tokens:
         """Tokenize documents."""
-        pieces, stressed = [np.zeros(0, np.uint16)], [np.zeros(0, bool)]
+        pieces, stressed, recalled = [np.zeros(0, np.uint16)], [np.zeros(0, bool)], [np.zeros(0, bool)]
         source = iter(documents)
         while some := list(islice(source, 1024)):
             encoded = tokenizer([one.text for one in some], add_special_tokens=False, return_offsets_mapping=True)
             pieces += [np.array(ids, np.uint16) for ids in encoded["input_ids"]]
-            stressed += [
-                _inside(np.array(spans), one.stressed)
-                for spans, one in zip(encoded["offset_mapping"], some, strict=True)
-            ]
+            for spans, one in zip(encoded["offset_mapping"], some, strict=True):
+                stressed.append(_inside(np.array(spans), one.stressed))
+                recalled.append(_inside(np.array(spans), one.recalled))
         starts = np.cumsum([len(piece) for piece in pieces])
-        return cls(np.concatenate(pieces), starts, np.concatenate(stressed))
+        return cls(np.concatenate(pieces), starts, np.concatenate(stressed), np.concatenate(recalled))
 
     def save(self, path: Path) -> None:
         """Write them as `.npz`."""
@@ -73,6 +74,10 @@ class Tokens(NamedTuple):
     def stress(self, documents: Iterable[int]) -> Bool[Tensor, "batch position"]:
         """Which tokens of those rows matter most."""
         return self.padded(self.stressed, documents, False)
+
+    def recall(self, documents: Iterable[int]) -> Bool[Tensor, "batch position"]:
+        """Which tokens of those rows are told again."""
+        return self.padded(self.recalled, documents, False)
 
     def padded(self, values: np.ndarray, documents: Iterable[int], padding: int) -> Tensor:
         """Values of every token (n_tokens,), laid out as `rows` is."""

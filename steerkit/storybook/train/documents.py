@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from steerkit.errors import SteerkitError
+from steerkit.storybook.language.cast import genders
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
 
@@ -45,10 +47,12 @@ class Document(NamedTuple):
     Attributes:
         text: With its markers.
         stressed: The characters, as (start, end), that matter most.
+        recalled: The characters that are told again, so that they can be read off what stands before.
     """
 
     text: str
     stressed: tuple[tuple[int, int], ...] = ()
+    recalled: tuple[tuple[int, int], ...] = ()
 
 
 def stories(seed: int, n: int, split: str) -> Iterator[Document]:
@@ -67,11 +71,13 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
             about = rng.sample(concepts(), rng.choice(ASKED_FOR))
             messages, story = instruction(seed * n + i, about, split=split)
             before = f"{BOS}{USER}{messages[0]['content']}{END}{ASSISTANT}"
-            yield Document(f"{before}{story.text}{END}", taken_up(story, len(before), story.about))
+            text = f"{before}{story.text}{END}"
+            yield Document(text, taken_up(story, len(before), story.about), named_again(text))
         else:
             story = next(plain)
             text = _midway(story, rng) if kind > 1 - MIDWAY_SHARE else story.text
-            yield Document(f"{BOS}{text}{END}")
+            text = f"{BOS}{text}{END}"
+            yield Document(text, recalled=named_again(text))
 
 
 def taken_up(story: Story, before: int, about: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -91,6 +97,22 @@ def taken_up(story: Story, before: int, about: Sequence[str]) -> tuple[tuple[int
         if new := [lexeme for lexeme in sentence.lexemes if lexeme.concept in missing]:
             found.append((before + sentence.start, before + max(lexeme.end for lexeme in new)))
             missing -= {lexeme.concept for lexeme in new}
+    return tuple(found)
+
+
+def named_again(text: str) -> tuple[tuple[int, int], ...]:
+    """Where a text names a child that it has named before, as (start, end) of characters.
+
+    Example:
+        >>> [(start, end) for start, end in named_again("Ida met Leo. Ida ran.")]
+        [(13, 16)]
+    """
+    found, told = [], set()
+    for word in re.finditer(r"\w+", text):
+        if word[0] in told:
+            found.append(word.span())
+        elif word[0] in genders():
+            told.add(word[0])
     return tuple(found)
 
 

@@ -75,7 +75,7 @@ def keyed(seed: int, n: int, tokenizer: PreTrainedTokenizerBase) -> Keyed:
     for row, names in zip(key, expressed, strict=True):
         row[names] = True
     starts = np.cumsum([0, *map(len, encoded["input_ids"])])
-    return Keyed(Tokens(ids, starts, np.zeros(len(ids), bool)), np.concatenate(found), key)
+    return Keyed(Tokens(ids, starts, *np.zeros((2, len(ids)), bool)), np.concatenate(found), key)
 
 
 def _letters(story: Story, before: int, length: int, first: int) -> np.ndarray:

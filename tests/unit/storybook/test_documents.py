@@ -1,12 +1,15 @@
 """What storybook's model learns from."""
 
 import json
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import steerkit as sk
 from steerkit import storybook
+from steerkit.storybook.language.cast import genders
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.credits import credits
 from steerkit.storybook.train.documents import ASSISTANT, END, NATURAL, NATURAL_SHARE, Document, documents, stories
@@ -39,6 +42,19 @@ def test_stressed_tokens_are_those_of_the_stressed_characters(asked: list[Docume
         found = tokenizer.decode(ids[stress]).replace(" ", "")
         assert all(document.text[start:end].replace(" ", "") in found for start, end in document.stressed)
         assert len(wanted.replace(" ", "")) <= len(found) < len(wanted) + 40  # tokens may reach beyond the ends
+
+
+def test_names_are_recalled_from_the_second_time_on() -> None:
+    tokenizer = sk.load().tokenizer
+    read = list(stories(0, 40, "train"))
+    tokens = Tokens.of(read, tokenizer)
+    for i, document in enumerate(read):
+        again = [document.text[start:end] for start, end in document.recalled]
+        named = [word for word in re.findall(r"\w+", document.text) if word in genders()]
+        assert Counter(named) - Counter(again) == Counter(set(named))
+        assert all(document.text.index(document.text[start:end]) < start for start, end in document.recalled)
+        ids, recall = tokens.rows([i], 0)[0], tokens.recall([i])[0]
+        assert tokenizer.decode(ids[recall]).replace(" ", "") == "".join(again)
 
 
 def test_tokens_on_disk_are_the_same(asked: list[Document], tmp_path) -> None:
