@@ -82,7 +82,7 @@ def whole_sentences(text: str) -> str:
 
 
 def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]:
-    """How many sentences of stories from nothing are well formed, and how the second model finds the others."""
+    """How many sentences of stories from nothing are well formed, and how likely models find the others."""
     stories = tell(model, [[model.tokenizer.bos_token_id]] * SAMPLES)
     judged = [storybook.judge(text) for text in stories]
     shares = [sum(s.well_formed for s in found) / len(found) for found in judged if found]
@@ -96,9 +96,11 @@ def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]
         count("most repetitions of a sentence in a story", repeated, 2, most=True),
         {"measure": "children named in a story", "value": children(stories)},
         {"measure": "the same in the language", "value": children(own_stories())},
+        {"measure": "nats a token of the others beyond held-out text", "value": strangeness(model, stories, judged)},
     ]
     if second is not None:
-        rows.append(judged_by(second, stories, judged))
+        found = strangeness(second, stories, judged)
+        rows.append(count("the same under the second model", found, 0.5, most=True))
     return rows
 
 
@@ -112,18 +114,19 @@ def children(stories: Sequence[str]) -> float:
     return sum(len(genders().keys() & set(re.findall(r"\w+", text))) for text in stories) / len(stories)
 
 
-def judged_by(second: sk.Model, stories: Sequence[str], judged: Sequence) -> dict[str, object]:
-    """Nats a token that the second model gives the ill-formed sentences beyond held-out text."""
-    usual = torch.cat([second.score(text) for text in own_stories()]).mean()
+def strangeness(judge: sk.Model, stories: Sequence[str], judged: Sequence) -> float:
+    """Nats a token that a model gives the ill-formed sentences beyond held-out text.
+
+    What the model that wrote them gives them is the least that a second one can be expected to.
+    """
+    usual = torch.cat([judge.score(text) for text in own_stories()]).mean()
     strange = []
     for text, found in zip(stories, judged, strict=True):
         for sentence in found:
             if not sentence.well_formed and sentence.start:
                 before, itself = text[: sentence.start].rstrip(), " " + text[sentence.start : sentence.end]
-                strange.append((usual - second.score(itself, prompt=before).mean()).item())
-    return {
-        **count("nats a token of the others beyond held-out text", sum(strange) / max(len(strange), 1), 0.5, most=True)
-    }
+                strange.append((usual - judge.score(itself, prompt=before).mean()).item())
+    return sum(strange) / max(len(strange), 1)
 
 
 def instructions(model: sk.Model) -> list[dict[str, object]]:

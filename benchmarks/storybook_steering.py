@@ -31,8 +31,8 @@ SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.05, 0.06, 0.006
 # where the story turns to the concept, and does not make it tell of the concept again and again; what has to last, such
 # as a feeling, needs a steady one.
 WAYS = {
-    "fading": (sk.Where(prompt=False, decay=0.99), (0.65, 0.75, 0.85, 0.95)),
-    "steady": (sk.Where(prompt=False), (0.36, 0.42, 0.48, 0.54)),
+    "fading": (sk.Where(prompt=False, decay=0.99), (0.45, 0.55, 0.65, 0.75)),
+    "steady": (sk.Where(prompt=False), (0.24, 0.30, 0.36, 0.42)),
 }
 
 

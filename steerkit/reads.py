@@ -132,6 +132,8 @@ class Reads(Loaded):
             EngineError: The memory does not suffice for one of the texts.
         """
         encoded, places = self._readable(texts, tokens), [self._runner.sites.check(site) for site in sites]
+        if not encoded:
+            raise PromptError("There are no texts to read. Give at least one.")
         order, counts, parts = [], [], {site: [] for site in places}
         for batch, counted, kept in self._runner.captured(encoded, places, tokens, batch_size):
             order += batch
@@ -291,8 +293,6 @@ class Reads(Loaded):
     def _readable(self, texts: Sequence[TextLike], tokens: str) -> list[Encoded]:
         """The texts as tokens, if each fits the model and has a token that the choice means."""
         chosen, encoded = check_choice(tokens), self.encode_all(texts)
-        if not encoded:
-            raise PromptError("There are no texts to read. Give at least one.")
         for prompt, start in encoded:
             self._runner.fitting(prompt)
             if chosen in ("mean", "every") and all(prompt.special[start:]):

@@ -37,7 +37,7 @@ def test_a_vector_and_features_come_out(view: skw.ContrastView, features: sk.Dic
     view.set_state({"_selected": [features["rain"].index]})
     assert view.selected == [features["rain"]]
     vector = view.vector("wet")
-    assert (vector.label, list(map(str, vector.sites))) == ("wet", ["3.resid_post"])
+    assert (vector.label, list(map(str, vector.sites))) == ("wet", ["4.resid_post"])
     reading = view.model.read("It rained all day.", vector).coefficients.mean()
     assert reading > view.model.read("He sang all day.", vector).coefficients.mean()
 

@@ -49,7 +49,7 @@ def card(storybook_model: sk.Model, features: sk.Dictionary) -> Iterator[Page]:
 def test_what_is_known_of_a_feature(card: Page, storybook_model: sk.Model, features: sk.Dictionary) -> None:
     rain = features["rain"]
     shown = card._card
-    assert (shown["index"], shown["labels"][0]["text"], shown["site"]) == (rain.index, "rain", "3.resid_post")
+    assert (shown["index"], shown["labels"][0]["text"], shown["site"]) == (rain.index, "rain", "4.resid_post")
     assert (shown["norm"], shown["maximum"]) == (rain.decoder_norm, rain.max_activation)
     top = rain.top_tokens(storybook_model, 8)
     assert [tuple(token) for token in shown["tokens"]["promoted"]] == list(top.promoted)

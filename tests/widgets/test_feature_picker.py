@@ -158,7 +158,7 @@ def test_only_features_of_its_dictionary_are_chosen(picker: Page, features: sk.D
     picker.selected = [picker.model.dictionary()["cat"]]  # opened once more
     assert picker.selected == [features["cat"]]
     elsewhere = picker.model.dictionary("reft_l4")
-    for wrong in ("rain", sk.Vector({"3.resid_post": features["rain"].direction("3.resid_post")}), elsewhere[0]):
+    for wrong in ("rain", sk.Vector({"3.resid_post": features["rain"].direction}), elsewhere[0]):
         with pytest.raises(ValueError, match=r"is no feature of .*4096 features.*\. Choose from picker.features"):
             picker.selected = [features["joy"], wrong]
         with pytest.raises(ValueError, match="is no feature of"):

@@ -51,7 +51,7 @@ def test_features_of_other_dictionaries_stay_where_they_are(storybook_model: sk.
 
 def test_a_strength_of_a_sweep_steers_a_panel(storybook_model: sk.Model, features: sk.Dictionary) -> None:
     rain, cat = features["rain"], features["cat"]
-    sweep = storybook_model.sweep("One day, Mia", rain.add(1, unit="norm"), [0, 0.2, 0.4], max_new_tokens=8)
+    sweep = storybook_model.sweep("One day, Mia", rain.add(1, unit="norm"), [0, 0.2, 0.8], max_new_tokens=8)
     view = skw.SweepView(sweep)
     panel = skw.SteeringPanel(storybook_model, [cat, rain], "One day, Mia", 8)
     link = skw.link(view, panel)
@@ -60,7 +60,7 @@ def test_a_strength_of_a_sweep_steers_a_panel(storybook_model: sk.Model, feature
 
     view.set_state({"_chosen": 2})
     assert panel.wait(60)
-    assert list(panel.plan) == [cat.add(0, unit="max"), rain.add(0.4, unit="norm")]
+    assert list(panel.plan) == [cat.add(0, unit="max"), rain.add(0.8, unit="norm")]
     assert panel.run.text == view.run.text != panel.baseline.text
     view.strength = 0
     assert panel.wait(60)
@@ -72,7 +72,7 @@ def test_a_strength_of_a_sweep_steers_a_panel(storybook_model: sk.Model, feature
     view.strength = 0.2
     assert list(panel.plan) == [cat.add(0), rain.add(0.2, unit="norm")]
     link.unlink()
-    view.strength = 0.4
+    view.strength = 0.8
     assert panel.plan[1].strength == 0.2
     with pytest.raises(TypeError, match="does not steer"):
         skw.link(view, skw.FeatureCard(rain))

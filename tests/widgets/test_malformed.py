@@ -82,7 +82,7 @@ def _ask(op: str, **args: Any) -> dict[str, Any]:
 
 
 def _vector(model: sk.Model, label: str) -> sk.Vector:
-    return sk.Vector({"3.resid_post": torch.randn(model.d_model)}, label)
+    return sk.Vector({"4.resid_post": torch.randn(model.d_model)}, label)
 
 
 def _panel(model: sk.Model, features: sk.Dictionary) -> tuple[Widget, list[Any]]:

@@ -42,7 +42,7 @@ def main() -> None:
     step.set_defaults(run=_credits)
     step = steps.add_parser("model", help="the model; goes on where it stopped")
     step.add_argument("folder", type=Path, help="what `tokens` wrote; the model goes to its folder `model`")
-    step.add_argument("--steps", type=int, default=6400)
+    step.add_argument("--steps", type=int, default=5000)
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -41,7 +41,7 @@ def features(model: sk.Model) -> sk.Dictionary:
 def test_it_loads_without_a_network() -> None:
     done = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, check=True, text=True)
     name, dictionary, index, text = json.loads(done.stdout.splitlines()[-1])
-    assert (name, dictionary) == ("storybook", "storybook/3.resid_post")
+    assert (name, dictionary) == ("storybook", "storybook/4.resid_post")
     assert index == sk.load_dictionary(dictionary)["rain"].index
     assert text
 
@@ -76,7 +76,7 @@ def test_every_concept_names_one_feature(features: sk.Dictionary) -> None:
 def test_a_feature_reads_its_concept(model: sk.Model, features: sk.Dictionary) -> None:
     told = storybook.story(0, ["rain"], split="held_out")
     reading = model.read(told.text, [features["rain"], features["fox"]])
-    rain, fox = (reading.activations(features[name]).max() for name in ("rain", "fox"))
+    rain, fox = (reading.activations(features[name])[1:].max() for name in ("rain", "fox"))  # after the beginning
     assert rain > 0.2 * features["rain"].max_activation
     assert fox < rain / 4
 
