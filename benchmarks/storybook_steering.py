@@ -32,6 +32,7 @@ SHARE_ERROR, NATS_ERROR, REPETITION_ERROR = 0.05, 0.06, 0.006
 # as a feeling, needs a steady one.
 WAYS = {
     "fading": (sk.Where(prompt=False, decay=0.99), (0.45, 0.55, 0.65, 0.75)),
+    "fading fast": (sk.Where(prompt=False, decay=0.98), (0.65, 0.75, 0.85)),
     "steady": (sk.Where(prompt=False), (0.24, 0.30, 0.36, 0.42)),
 }
 
