@@ -167,8 +167,8 @@ describe("the token view", () => {
     await settled();
     const read = [...el.querySelectorAll<HTMLElement>(".sk-strips section")];
     expect(read.map((row) => row.getAttribute("aria-label"))).toEqual([
-      "Text read at 3.resid_post",
-      "Text read at 5.resid_post",
+      "Text read at 3.resid_post: test dictionary",
+      "Text read at 5.resid_post: test dictionary",
     ]);
     expect(shade(read[1]!)).toEqual(["", "1.00", "", "", ""]);
     close();

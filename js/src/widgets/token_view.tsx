@@ -196,7 +196,7 @@ function Row(props: RowProps) {
     used.map((hue, k) => [`--hue-${"abc"[k]}`, `var(--sk-hue-${hue})`]),
   );
   return (
-    <section aria-label={`Text read at ${source.site}`}>
+    <section aria-label={`Text read at ${source.site}${heading ? `: ${source.title}` : ""}`}>
       {heading && (
         <h2 title={source.title}>
           {source.site} <small>{source.title}</small>

@@ -235,9 +235,9 @@ def test_a_feature_has_its_direction_at_its_own_site_only(subject):
         feature.direction_at("0.resid_post")
 
 
-@pytest.mark.parametrize(("texts", "message"), [([], "no texts to read"), ([[0]], "no token that is not special")])
-def test_nothing_is_calibrated_without_a_token(subject, texts, message):
+@pytest.mark.parametrize("texts", [[], [[0]]])
+def test_nothing_is_calibrated_without_a_token(subject, texts):
     dictionary = make(subject.model)
-    with pytest.raises(PromptError, match=message):
+    with pytest.raises(PromptError, match="no token that is not special"):
         dictionary.calibrate(subject.model, texts)
     assert dictionary.calibration is None
