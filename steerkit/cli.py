@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument(
         "--strength",
         type=float,
-        help="of features: how many times each token's activation norm to add (default: 0.4); of what is learned from "
+        help="of features: how many times each token's activation norm to add (default: 0.33); of what is learned from "
         "pairs: how many times to add the direction (default: 0.6)",
     )
     demo.add_argument("--prompt", default=embedded.BEGINNING)

@@ -27,7 +27,7 @@ READ = (
     "Lily laughed with her friends. It began to pour, and she opened her umbrella. Then a dragon came, and Tom was sad"
 )
 FEATURES = ("rain", "dragon")  # of the embedded model
-FEATURE_STRENGTH, VECTOR_STRENGTH = 0.4, 0.6
+FEATURE_STRENGTH, VECTOR_STRENGTH = 0.33, 0.6
 
 
 def demo(

@@ -53,7 +53,7 @@ def test_a_bare_demo_steers_the_embedded_model(tmp_path, capsys):
     assert "Model('storybook'" in printed
     assert "Reading along rain" in printed
     assert "most at “umbrella”" in printed
-    assert "rain +0.4" in printed
+    assert "rain +0.33" in printed
     assert "dragon" in page.read_text(encoding="utf-8")
 
 
