@@ -38,20 +38,22 @@ RESAMPLES = 200
 BATCH = 32
 
 
-def interval(values: torch.Tensor) -> tuple[float, float]:
-    """A 95% bootstrap interval of a mean."""
+def interval(values: torch.Tensor, of: torch.Tensor | None = None) -> tuple[float, float]:
+    """A 95% bootstrap interval of a mean; or of the ratio of two sums."""
     generator = torch.Generator().manual_seed(0)
     draws = torch.randint(len(values), (RESAMPLES * 5, len(values)), generator=generator)
-    low, high = values.float()[draws].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
+    of = torch.ones(len(values)) if of is None else of
+    ratios = values.float()[draws].sum(1) / of[draws].sum(1)
+    low, high = ratios.quantile(torch.tensor([0.025, 0.975])).tolist()
     return low, high
 
 
-def row(measure: str, values: Sequence[float] | torch.Tensor, target: float) -> dict[str, object]:
-    """A line of the table: a mean with its interval."""
-    values = torch.as_tensor(values, dtype=torch.float)
-    low, high = interval(values)
-    mean = values.mean().item()
-    return {"measure": measure, "value": mean, "low": low, "high": high, "target": target, "met": mean >= target}
+def row(measure: str, values: Sequence[float], target: float, of: Sequence[float] | None = None) -> dict[str, object]:
+    """A line of the table: a mean, or the ratio of two sums, with its interval."""
+    counts = torch.ones(len(values)) if of is None else torch.tensor(of, dtype=torch.float)
+    low, high = interval(torch.tensor(values, dtype=torch.float), counts)
+    value = sum(values) / counts.sum().item()
+    return {"measure": measure, "value": value, "low": low, "high": high, "target": target, "met": value >= target}
 
 
 def count(measure: str, number: float, target: float, *, most: bool = False) -> dict[str, object]:
@@ -85,14 +87,14 @@ def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]
     """How many sentences of stories from nothing are well formed, and how likely models find the others."""
     stories = tell(model, [[model.tokenizer.bos_token_id]] * SAMPLES)
     judged = [storybook.judge(text) for text in stories]
-    shares = [sum(s.well_formed for s in found) / len(found) for found in judged if found]
-    sentences = [text[s.start : s.end] for text, found in zip(stories, judged, strict=True) for s in found]
-    good = sum(s.well_formed for found in judged for s in found) / len(sentences)
+    good = [sum(s.well_formed for s in found) for found in judged]
     repeated = max(
-        max(Counter(text[s.start : s.end] for s in found).values()) for text, found in zip(stories, judged, strict=True)
+        times
+        for text, found in zip(stories, judged, strict=True)
+        for times in Counter(text[s.start : s.end] for s in found).values()
     )
     rows = [
-        {**row("sentences well formed", shares, 0.85), "value": good, "met": good >= 0.85},
+        row("sentences well formed", good, 0.85, of=[len(found) for found in judged]),
         count("most repetitions of a sentence in a story", repeated, 2, most=True),
         {"measure": "children named in a story", "value": children(stories)},
         {"measure": "the same in the language", "value": children(own_stories())},
@@ -115,18 +117,18 @@ def children(stories: Sequence[str]) -> float:
 
 
 def strangeness(judge: sk.Model, stories: Sequence[str], judged: Sequence) -> float:
-    """Nats a token that a model gives the ill-formed sentences beyond held-out text.
+    """Nats a token that a model gives the ill-formed sentences beyond held-out text, each after what stands before it.
 
     What the model that wrote them gives them is the least that a second one can be expected to.
     """
-    usual = torch.cat([judge.score(text) for text in own_stories()]).mean()
-    strange = []
-    for text, found in zip(stories, judged, strict=True):
-        for sentence in found:
-            if not sentence.well_formed and sentence.start:
-                before, itself = text[: sentence.start].rstrip(), " " + text[sentence.start : sentence.end]
-                strange.append((usual - judge.score(itself, prompt=before).mean()).item())
-    return sum(strange) / max(len(strange), 1)
+    usual = torch.cat([judge.score(text) for text in own_stories()])
+    strange = [
+        judge.score(text[len(text[: s.start].rstrip()) : s.end], prompt=text[: s.start].rstrip() or None)
+        for text, found in zip(stories, judged, strict=True)
+        for s in found
+        if not s.well_formed
+    ]
+    return (usual.mean() - torch.cat(strange).mean()).item() if strange else 0.0
 
 
 def instructions(model: sk.Model) -> list[dict[str, object]]:
@@ -209,7 +211,8 @@ def explained(model: sk.Model, features: Dictionary) -> list[dict[str, object]]:
     """How much of the model the dictionary keeps."""
     texts = [told.text for told in storybook.corpus(SEED + 2, 200, split="held_out")]
     found = features.self_test(model, texts)
-    dead = (features.calibrate(model, [told.text for told in storybook.corpus(SEED + 3, 1000)]).density == 0).float()
+    more = [told.text for told in storybook.corpus(SEED + 3, 1000, split="held_out")]
+    dead = (features.calibrate(model, more).density == 0).float()
     return [
         count("dead features", dead.mean().item(), 0.01, most=True),
         count("explained variance", found.explained_variance, 0.9),
@@ -247,6 +250,8 @@ def main() -> None:
         scores[: len(names)] = 0.0  # anchored to the key; the others were found without it
         free = detection(scores, tested_on)
         free.to_csv(f"{options.output}_detection_free.csv", index=False)
+        print("\nHow the best feature tells each concept, with 95% intervals of the AUROC:")
+        print(found.to_string(index=False, float_format="{:.3f}".format), end="\n\n")
         table += [
             count("concepts told by one feature, AUROC 0.95", int((found.auroc >= 0.95).sum()), 56),
             count("the same within the family, AUROC 0.9", int((found.in_family >= 0.9).sum()), 40),

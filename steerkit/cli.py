@@ -32,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="learn from a tab-separated file: a header naming the two sides, a pair a line (default: happy and sad "
         "sentences, which are within)",
     )
-    demo.add_argument("--site", help="where to read and steer, such as 3.resid_post (default: the middle layer)")
+    demo.add_argument(
+        "--site",
+        help="where to read and steer, such as 3.resid_post (default: where the features are; for pairs, the middle "
+        "layer)",
+    )
     demo.add_argument(
         "--strength",
         type=float,

@@ -16,7 +16,7 @@ from steerkit.storybook.language.realise import OPEN_ARTICLE, Lexeme, article, h
 from steerkit.storybook.language.tables import Concept, tables
 
 _NAME = r"[A-Z][a-z]+"
-_SUBJECTS = {"She": 0, "she": 0, "Her": 0, "He": 1, "he": 1, "His": 1}
+_SUBJECTS = {"She": 0, "Her": 0, "He": 1, "His": 1}
 _ARTICLE = re.compile(r"\b([Aa]n?) (?=([\w'-]+))")
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import TypedDict
 
-from steerkit.storybook.language.stories import MOST, Story, concepts, story
+from steerkit.storybook.language.stories import MOST, Story, checked, concepts, story
 from steerkit.storybook.language.tables import tables
 
 
@@ -96,17 +96,18 @@ def instruction(
 
     Returns:
         A user's and an assistant's message, and the story, which takes up what is asked for in the order of the
-        request. The concepts that were asked for are
-        `story.about`; an answer follows the instruction if it expresses all of them.
+        request. The concepts that were asked for are `story.about`; an answer follows the instruction if it expresses
+        all of them.
 
     Raises:
-        ConceptError: There is no such concept or split, or more than three concepts are asked for.
+        ConceptError: As `story`.
 
     Example:
         >>> messages, told = instruction(seed=0, about=["fox", "rain"])
         >>> [message["role"] for message in messages], told.about
         (['user', 'assistant'], ('fox', 'rain'))
     """
+    about = checked(about, split, lexemes)
     rng = random.Random(f"instruction/{split}/{seed}/{lexemes}/{','.join(about)}")
     names = about or rng.sample(concepts(), rng.choice((1, 1, 2, 2, MOST)))
     told = story(seed, names, split=split, lexemes=lexemes)

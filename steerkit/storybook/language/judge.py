@@ -54,9 +54,11 @@ class Sentence:
         return self.concepts - {lexeme.concept for lexeme in self.lexemes if not lexeme.held_out}
 
 
-_END = re.compile(r"""[.!?]["”]?(?=\s+["“]?[A-ZÀ-Ý]|\s*$)|\n\s*\n""")
-_JOINERS = ("", "-", "'", "’")  # what a word may go on after
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# Behind a quote a small letter goes on with the sentence: "Why?" said Mia.
+_END = re.compile(r"""[.!?](?=\s|$)|[.!?]"(?=\s+["(]?[A-ZÀ-Ý]|\s*$)|\n\s*\n""")
+_STRAIGHT = str.maketrans("“”‘’", "\"\"''")
+_JOINERS = ("", "-", "'")  # what a word may go on after
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
@@ -67,7 +69,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
         [(0, 16), (17, 23)]
     """
     start = 0
-    for end in [match.end() for match in _END.finditer(text)] + [len(text)]:
+    for end in [match.end() for match in _END.finditer(text.translate(_STRAIGHT))] + [len(text)]:
         piece = text[start:end]
         if stripped := piece.strip():
             first = start + len(piece) - len(piece.lstrip())
@@ -165,13 +167,11 @@ def _whole(text: str) -> tuple[Found, Pattern] | None:
 
 
 def _raised(text: str) -> str | None:
-    """The end of a sentence as a sentence; None where it wrongly has a capital."""
-    if not text:
-        return None
-    if text[0].islower():
-        return text[0].upper() + text[1:]
-    name = _WORD.match(text)
-    return text if name and name[0].removesuffix("'s") in genders() else None
+    """The end of a sentence as a sentence; None where it wrongly has a capital, or a name has none."""
+    raised = text[:1].upper() + text[1:]
+    first = _WORD.match(raised)
+    is_name = bool(first) and first[0].removesuffix("'s") in genders()
+    return raised if first and is_name != text[0].islower() else None
 
 
 def _led(text: str) -> Found | None:
@@ -209,7 +209,7 @@ def judge(text: str) -> tuple[Sentence, ...]:
     """Read a text sentence by sentence.
 
     Args:
-        text: Any text; sentences end with `.`, `!` or `?`, quotes included, or an empty line.
+        text: Any text; sentences end with `.`, `!` or `?`, quotes included, or an empty line. Quotes may be curly.
 
     Returns:
         Its sentences. One that the language does not generate is not well formed and has no
@@ -223,7 +223,7 @@ def judge(text: str) -> tuple[Sentence, ...]:
     for start, end in spans(text):
         # Any white space between words counts as one space; `places` says where each character stood.
         places = [i for word in re.finditer(r"\S+", text[start:end]) for i in range(word.start(), word.end() + 1)]
-        sentence = " ".join(text[start:end].split())
+        sentence = " ".join(text[start:end].translate(_STRAIGHT).split())
         whole = _whole(sentence)
         found = whole[0] if whole else _led(sentence) or _joined(sentence)
         lexemes = found.lexemes if found else ()

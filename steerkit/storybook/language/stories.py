@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from steerkit.counts import at_most
 from steerkit.storybook.errors import ConceptError, unknown
 from steerkit.storybook.language.cast import Cast
 from steerkit.storybook.language.judge import Sentence
@@ -79,7 +80,7 @@ def _pairs() -> dict[str, list[tuple[str, str]]]:
     return pairs
 
 
-def _checked(about: Sequence[str], split: str, lexemes: str) -> tuple[str, ...]:
+def checked(about: Sequence[str], split: str, lexemes: str) -> tuple[str, ...]:
     """The concepts asked for, if they, the split and the policy are known."""
     if isinstance(about, str):
         about = [about]
@@ -141,14 +142,15 @@ def story(
         The story with the concepts of each of its sentences.
 
     Raises:
-        ConceptError: There is no such concept or split, or more than three concepts are asked for.
+        ConceptError: There is no such concept, split or choice of lexemes, or more than three concepts or one of them
+            twice are asked for.
 
     Example:
         >>> told = story(seed=3, about=["rain"])
         >>> "rain" in told.concepts and all(s.well_formed for s in told.sentences)
         True
     """
-    names = _checked(about, split, lexemes)
+    names = checked(about, split, lexemes)
     return _tell(f"story/{split}/{seed}/{lexemes}/{','.join(names)}", names, split, lexemes)
 
 
@@ -161,16 +163,17 @@ def corpus(seed: int = 0, n: int = 1000, *, split: str = "train", lexemes: str =
         split: Which stories to draw from; no two splits share one.
         lexemes: Which words may express concepts; see `story`.
 
-    Yields:
-        Stories.
+    Returns:
+        Stories, told one by one.
 
     Raises:
-        ConceptError: There is no such split.
+        ConceptError: There is no such split or choice of lexemes.
+        SettingError: `n` is no number of stories.
 
     Example:
         >>> [len(told.about) > 2 for told in corpus(seed=1, n=2, split="held_out")]
         [True, True]
     """
-    _checked((), split, lexemes)
-    for i in range(n):
-        yield _tell(f"corpus/{split}/{seed}/{i}/{lexemes}", (), split, lexemes)
+    checked((), split, lexemes)
+    numbers = range(at_most(n, "n"))
+    return (_tell(f"corpus/{split}/{seed}/{i}/{lexemes}", (), split, lexemes) for i in numbers)

@@ -43,6 +43,7 @@ def main() -> None:
     step = steps.add_parser("model", help="the model; goes on where it stopped")
     step.add_argument("folder", type=Path, help="what `tokens` wrote; the model goes to its folder `model`")
     step.add_argument("--steps", type=int, default=5000)
+    step.add_argument("--until", type=int, metavar="STEP", help="stop after a step; the next call goes on")
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -106,7 +107,9 @@ def _model(options: argparse.Namespace) -> None:
     folder = options.folder / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokens, held_out = (Tokens.load(options.folder / f"{name}.npz") for name in ("tokens", "held_out"))
-    settings = model_training.Settings(options.steps, options.batch, options.seed, compiled=options.compile)
+    settings = model_training.Settings(
+        options.steps, options.batch, options.seed, until=options.until, compiled=options.compile
+    )
     trained = model_training.train(tokenizer, tokens, held_out, options.folder, settings)
     draw(options.folder / model_training.LOG, options.folder / "loss.png", ["loss", "held_out_loss"])
     model_training.save(trained, tokenizer, folder)
@@ -119,7 +122,9 @@ def _dictionary(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     source = options.folder / "model"
     learned = dictionary_training.train(
-        AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32),
+        AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).to(
+            "cuda" if torch.cuda.is_available() else "cpu"
+        ),
         AutoTokenizer.from_pretrained(source),
         Shape(options.layer, options.features, options.k),
         steps=options.steps,

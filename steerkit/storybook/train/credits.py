@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from steerkit.storybook.train.documents import files
+from steerkit.storybook.train.documents import files, records
 
 CREDITED = ("Text", "Translation", "Translated By", "Adaptation", "License")
 
@@ -21,8 +20,7 @@ def credits(paths: Sequence[Path]) -> Iterator[str]:
     for file in (file for path in paths for file in files(path)):
         if file.suffix != ".jsonl":
             continue
-        for line in file.read_text(encoding="utf-8").splitlines():
-            story = json.loads(line)
+        for story in records(file):
             own = [credit for credit in story.get("credits", ()) if credit.partition(":")[0] in CREDITED]
             if own:
                 yield " ".join(

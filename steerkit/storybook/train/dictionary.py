@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from steerkit.storybook.train import writing
 from steerkit.storybook.train.keyed import NOWHERE, Batch, activations, keyed
-from steerkit.storybook.train.log import add_row
+from steerkit.storybook.train.log import add_row, keep_until
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -225,6 +225,8 @@ def train(
     """
     from tqdm import tqdm
 
+    if log:
+        keep_until(log, 0)
     torch.manual_seed(seed)
     anchors = writing.learn(model, tokenizer, shape.layer, steps=writing_steps, seed=seed)
     body = cut_after(model, shape.layer)

@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steerkit.errors import SteerkitError
 from steerkit.storybook.language.cast import genders
@@ -56,11 +56,11 @@ class Document(NamedTuple):
 
 
 def stories(seed: int, n: int, split: str) -> Iterator[Document]:
-    """Documents of the storybook language, without end.
+    """Documents of the storybook language.
 
     Args:
         seed: The same seed gives the same documents.
-        n: How many.
+        n: How many; others come of another number.
         split: Which stories to draw from.
     """
     rng = random.Random(f"documents/{split}/{seed}")
@@ -70,7 +70,7 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
         if kind < ASKED_SHARE:
             about = rng.sample(concepts(), rng.choice(ASKED_FOR))
             messages, story = instruction(seed * n + i, about, split=split)
-            before = f"{BOS}{USER}{messages[0]['content']}{END}{ASSISTANT}"
+            before = asked(messages[0]["content"])
             text = f"{before}{story.text}{END}"
             yield Document(text, taken_up(story, len(before), story.about), named_again(text))
         else:
@@ -78,6 +78,11 @@ def stories(seed: int, n: int, split: str) -> Iterator[Document]:
             text = _midway(story, rng) if kind > 1 - MIDWAY_SHARE else story.text
             text = f"{BOS}{text}{END}"
             yield Document(text, recalled=named_again(text))
+
+
+def asked(request: str) -> str:
+    """What stands before a story that was asked for, as the chat template writes it."""
+    return f"{BOS}{USER}{request}{END}{ASSISTANT}"
 
 
 def taken_up(story: Story, before: int, about: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -141,12 +146,17 @@ def files(path: Path) -> list[Path]:
     return found
 
 
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """What the lines of a `.jsonl` file hold."""
+    # Not splitlines(): JSON may have other line ends in its texts, such as U+2028.
+    return (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
+
+
 def _texts(path: Path) -> Iterator[str]:
-    whole = path.read_text(encoding="utf-8")
     if path.suffix == ".txt":
-        yield whole
+        yield path.read_text(encoding="utf-8")
     else:
-        yield from (json.loads(line)["text"] for line in whole.splitlines())
+        yield from (record["text"] for record in records(path))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from steerkit.storybook.language.instructions import instruction
 from steerkit.storybook.language.stories import Story, concepts, corpus
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import ASKED_SHARE, ASSISTANT, BOS, END, USER
+from steerkit.storybook.train.documents import ASKED_SHARE, BOS, END, asked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,7 +60,7 @@ def keyed(seed: int, n: int, tokenizer: PreTrainedTokenizerBase) -> Keyed:
         before, story = BOS, next(plain)
         if rng.random() < ASKED_SHARE:
             messages, story = instruction(seed * n + i)
-            before = f"{BOS}{USER}{messages[0]['content']}{END}{ASSISTANT}"
+            before = asked(messages[0]["content"])
         text = f"{before}{story.text}{END}"
         places.append(_letters(story, len(before), len(text), len(expressed)))
         expressed += [[column[name] for name in s.concepts] for s in story.sentences if not s.held_out]

@@ -140,7 +140,7 @@ def describe(calibration: Calibration, index: int) -> str:
     """A feature's most frequent top tokens, and the context at which it is most active."""
     contexts = calibration.contexts(index)
     if contexts.empty:
-        return f"not active in {len(calibration.prompts):,} stories"
+        return f"not active in {len(calibration.prompts):,} texts"
     tokens = Counter(token.strip() for token in contexts.token)
     shown = ", ".join(f"“{token}”" for token, _ in tokens.most_common(TOKENS) if token)
     top = contexts.iloc[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from steerkit.errors import SettingError
 from steerkit.storybook.train.batches import IGNORED, Tokens, labels
 from steerkit.storybook.train.log import add_row, keep_until
 
@@ -107,6 +109,7 @@ class Settings:
         batch: Tokens in a batch.
         seed: Of the weights and of the order of the batches.
         every: Steps between two looks at the held-out loss, each followed by a checkpoint.
+        until: A step to stop after; None for the last. The next run goes on.
         compiled: Whether the steps are compiled, which takes a minute or two and a C++ compiler, and makes each of them
             two fifths shorter on a processor.
     """
@@ -115,6 +118,7 @@ class Settings:
     batch: int = 4096
     seed: int = 0
     every: int = CHECK_EVERY
+    until: int | None = None
     compiled: bool = False
 
 
@@ -140,16 +144,25 @@ class Training:
         ]
         self._rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, path: Path, run: dict[str, int]) -> None:
+        """Write a checkpoint, whole or not at all; `run` says which training it belongs to."""
         state = {"model": self.model.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers]}
         fresh = path.with_suffix(".new")
-        torch.save({**state, "step": self.step}, fresh)
+        torch.save({**state, "step": self.step, "run": run}, fresh)
         fresh.replace(path)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+    def resume(self, path: Path, run: dict[str, int]) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            SettingError: It belongs to another training.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["run"] != run:
+            raise SettingError(
+                f"{str(path)!r} is of a training with {state['run']}, not with {run}. Give the same data and settings, "
+                "or delete it to begin anew."
+            )
         self.model.load_state_dict(state["model"])
         for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(own)
@@ -157,6 +170,11 @@ class Training:
 
     def loss(self, tokens: Tokens, documents: list[int]) -> torch.Tensor:
         """Nats a token of a batch, stressed tokens and those told again weighing more while the model learns."""
+        total, weight = self._total(tokens, documents)
+        return total / weight
+
+    def _total(self, tokens: Tokens, documents: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Nats of a batch, and how much its tokens weigh together."""
         rows = tokens.rows(documents, self.pad)
         wanted = labels(rows, self.given).to(self.device)[:, 1:].flatten()
         nats = (self._learned_from if self.model.training else self._nats)(rows.to(self.device), wanted)
@@ -164,7 +182,7 @@ class Training:
         if self.model.training:
             for marked, weight in ((tokens.stress(documents), stress), (tokens.recall(documents), recall)):
                 weights[marked[:, 1:].flatten().to(self.device)] *= weight(self.step, self.settings.steps)
-        return nats @ weights / weights.sum()
+        return nats @ weights, weights.sum()
 
     def _nats(self, rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """Nats of every token that is wanted, of the rows laid end to end."""
@@ -191,13 +209,10 @@ class Training:
     def held_out_loss(self, tokens: Tokens) -> float:
         """Nats a token of documents that are never learned from."""
         self.model.eval()
-        total = count = 0.0
-        for documents in tokens.batches(self.settings.batch, seed=0):
-            predicted = int(tokens.starts[1:][documents].sum() - tokens.starts[:-1][documents].sum()) - len(documents)
-            total += predicted * self.loss(tokens, documents).item()
-            count += predicted
+        found = [torch.stack(self._total(tokens, documents)) for documents in tokens.batches(self.settings.batch, 0)]
         self.model.train()
-        return total / count
+        total, weight = torch.stack(found).sum(0).tolist()
+        return total / weight
 
 
 def schedule(tokens: Tokens, settings: Settings) -> Iterator[list[int]]:
@@ -229,23 +244,27 @@ def train(
 
     Returns:
         The model.
+
+    Raises:
+        SettingError: The folder has a checkpoint of another training.
     """
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
     training = Training(build(tokenizer, settings.seed, **shape), tokenizer, settings)
-    checkpoint = folder / CHECKPOINT
+    checkpoint, last = folder / CHECKPOINT, min(settings.until or settings.steps, settings.steps)
+    run = {"seed": settings.seed, "batch": settings.batch, "checksum": zlib.crc32(tokens.ids.tobytes())}
     if checkpoint.exists():
-        training.resume(checkpoint)
+        training.resume(checkpoint, run)
     log = folder / LOG
     keep_until(log, training.step)
-    batches = itertools.islice(schedule(tokens, settings), training.step, settings.steps)
+    batches = itertools.islice(schedule(tokens, settings), training.step, last)
     bar = tqdm(batches, total=settings.steps, initial=training.step, unit="step", mininterval=5)
     losses: list[float] = []
     start = time.perf_counter()
     for documents in bar:
         losses.append(training.learn(tokens, documents))
-        if training.step % settings.every and training.step != settings.steps:
+        if training.step % settings.every and training.step != last:
             continue
         mean, seconds = sum(losses) / len(losses), time.perf_counter() - start
         row = {
@@ -257,7 +276,7 @@ def train(
         }
         bar.set_postfix(loss=row["loss"], held_out=row["held_out_loss"])
         add_row(log, row)
-        training.save(checkpoint)
+        training.save(checkpoint, run)
         losses, start = [], time.perf_counter()
     return training.model.eval()
 

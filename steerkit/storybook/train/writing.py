@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from steerkit.storybook.language.instructions import request
 from steerkit.storybook.language.stories import Story, concepts, story
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import ASSISTANT, BOS, END, USER, Document, taken_up
+from steerkit.storybook.train.documents import BOS, END, Document, asked, taken_up
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -82,7 +82,7 @@ def _later(name: str, told: Story) -> bool:
 
 
 def _asking(rng: random.Random, name: str) -> str:
-    return f"{BOS}{USER}{request(rng, [name])}{END}{ASSISTANT}"
+    return asked(request(rng, [name]))
 
 
 def _text(told: Story, before: str = BOS) -> str:

@@ -12,7 +12,16 @@ from steerkit import storybook
 from steerkit.storybook.language.cast import genders
 from steerkit.storybook.train.batches import Tokens
 from steerkit.storybook.train.credits import credits
-from steerkit.storybook.train.documents import ASSISTANT, END, NATURAL, NATURAL_SHARE, Document, documents, stories
+from steerkit.storybook.train.documents import (
+    ASSISTANT,
+    END,
+    NATURAL,
+    NATURAL_SHARE,
+    Document,
+    documents,
+    passages,
+    stories,
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +81,13 @@ def test_a_fifth_of_the_characters_is_natural() -> None:
 
 def test_authors_are_credited_whether_a_file_or_its_folder_is_given(tmp_path) -> None:
     told = {"title": "Rain", "text": "It rained.", "credits": ["Text: Somebody", "Thanks: A friend"]}
-    (tmp_path / "stories.jsonl").write_text(json.dumps(told))
+    (tmp_path / "stories.jsonl").write_text(json.dumps(told) + "\n\n")
     (tmp_path / "fables.txt").write_text("A fox came by.")
     assert list(credits([tmp_path])) == list(credits([tmp_path / "stories.jsonl"])) == ["- *Rain*. Text: Somebody"]
+
+
+def test_a_line_of_a_file_may_hold_any_text(tmp_path) -> None:
+    texts = ["It rained.\u2028It snowed.", "A fox\x85 came by."]
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    (tmp_path / "stories.jsonl").write_text("\n\n".join(lines), encoding="utf-8")
+    assert passages([tmp_path]) == texts

@@ -1,5 +1,7 @@
 """Requests for stories, and whether the answer follows them."""
 
+import pytest
+
 from steerkit import storybook
 
 
@@ -24,6 +26,12 @@ def test_requests_are_varied_and_clean() -> None:
 def test_a_place_can_be_where_it_happens() -> None:
     requests = {storybook.instruction(seed, about=["fox", "rain"])[0][0]["content"] for seed in range(60)}
     assert any("fox in the rain" in request for request in requests)
+
+
+def test_one_concept_needs_no_list() -> None:
+    assert storybook.instruction(0, "rain") == storybook.instruction(0, ["rain"])
+    with pytest.raises(storybook.ConceptError, match="no concept 'rainn'"):
+        storybook.instruction(0, "rainn")
 
 
 def test_the_same_seed_asks_the_same() -> None:

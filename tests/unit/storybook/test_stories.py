@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from steerkit import storybook
+from steerkit.errors import SettingError
 from steerkit.storybook.language.cast import genders
 from steerkit.storybook.language.plan import clash
 from steerkit.storybook.language.tables import tables
@@ -151,8 +152,14 @@ def test_unknown_concepts_are_refused_with_a_near_one() -> None:
         storybook.story(about=["rainn"])
     with pytest.raises(storybook.ConceptError, match="at most 3 different concepts"):
         storybook.story(about=["rain", "rain"])
+    with pytest.raises(storybook.ConceptError, match=r"no concept 'RAIN'. Did you mean 'rain'\?"):
+        storybook.story(about=["RAIN"])
+    with pytest.raises(storybook.ConceptError, match=r"no concept 'umbrella'. There are: cat, dog, "):
+        storybook.story(about=["umbrella"])
     with pytest.raises(storybook.ConceptError, match="no split 'test'"):
-        next(storybook.corpus(split="test"))
+        storybook.corpus(split="test")
+    with pytest.raises(SettingError, match="n=-3 is no number"):
+        storybook.corpus(n=-3)
     with pytest.raises(storybook.ConceptError, match="There are: all, shown, held_out"):
         storybook.story(lexemes="most")
 

@@ -1,7 +1,7 @@
 """A miniature of the whole chain, from the language to labelled features: each step does better than chance."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
@@ -82,20 +82,25 @@ def test_the_model_learns(chain: Chain) -> None:
 
 @pytest.mark.slow
 def test_a_resumed_training_is_the_same_training(chain: Chain, tmp_path: Path) -> None:
-    settings = model_training.Settings(steps=6, batch=512)
-    tokenizer = chain.model.tokenizer
-    batches = chain.tokens.batches(512, seed=0)[:6]
+    settings = model_training.Settings(steps=6, batch=512, every=3)
 
-    def started(seed: int) -> model_training.Training:
-        return model_training.Training(model_training.build(tokenizer, seed, **SHAPE), tokenizer, settings)
+    def trained(name: str, **changed: int) -> dict[str, torch.Tensor]:
+        folder, own = tmp_path / name, replace(settings, **changed)
+        return model_training.train(
+            chain.model.tokenizer, chain.tokens, chain.held_out, folder, own, **SHAPE
+        ).state_dict()
 
-    whole, first, second = started(0), started(0), started(1)
-    losses = [whole.learn(chain.tokens, batch) for batch in batches]
-    again = [first.learn(chain.tokens, batch) for batch in batches[:3]]
-    first.save(tmp_path / "checkpoint.pt")
-    second.resume(tmp_path / "checkpoint.pt")
-    again += [second.learn(chain.tokens, batch) for batch in batches[3:]]
-    assert again == losses
+    def logged(name: str) -> list[dict[str, str]]:
+        return [{**row, "tokens_per_second": ""} for row in read(tmp_path / name / model_training.LOG)]
+
+    whole, half = trained("whole"), trained("halves", until=3)
+    assert len(logged("halves")) == 1
+    resumed = trained("halves")
+    assert logged("halves") == logged("whole")
+    assert any(not torch.equal(half[name], whole[name]) for name in whole)
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    with pytest.raises(sk.SettingError, match=r"'seed': 0.*'seed': 1.*delete it to begin anew"):
+        trained("halves", seed=1)
 
 
 @pytest.mark.slow
@@ -104,10 +109,10 @@ def test_a_shorter_residual_stream_predicts_the_same(chain: Chain) -> None:
     ids = torch.tensor([chain.model.encode("One day, Mia").ids])
     with torch.no_grad():
         before = model(ids, output_hidden_states=True)
-        model_training.shorten(model, 16)
+        model_training.shorten(model, 32)
         after = model(ids, output_hidden_states=True)
     torch.testing.assert_close(after.logits, before.logits)
-    torch.testing.assert_close(after.hidden_states[1] * 16, before.hidden_states[1])
+    torch.testing.assert_close(after.hidden_states[1] * 32, before.hidden_states[1])
 
 
 @pytest.mark.slow
