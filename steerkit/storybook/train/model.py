@@ -35,7 +35,7 @@ WARMUP, DECAY = 0.02, 0.4  # shares of all steps
 STRESS, RECALL, WEIGHING = 8.0, 4.0, 0.4
 # At the usual .02 names lie so close together that they are never told apart, and so never copied.
 EMBEDDING_DEVIATION = 0.1
-SHORTER = 16  # Muon makes the residual stream long; divided by this, a feature's strength of 8 is a clear push
+SHORTER = 32  # Muon makes the residual stream long; divided by this, a feature's strength of 8 is a clear push
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 CHECK_EVERY = 100  # steps between two looks at the held-out loss, and between checkpoints
 
