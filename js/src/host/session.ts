@@ -39,6 +39,8 @@ export class Session {
   #count = 0;
   #lastSent = "";
   #sentAt = 0;
+  /** A change of this page was sent to the last run that the kernel took up. */
+  #steered = false;
   #frame = 0;
   #moving: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
@@ -141,7 +143,7 @@ export class Session {
     // All but the edits holds for a whole text.
     const fits = run !== null && contextKey(document) === contextKey(run.document);
     if (this.midway && begun && fits && !run.complete) {
-      this.#send({ v: 1, rid: run.rid, op: "change", document });
+      this.#steer(run.rid);
       return;
     }
     const due = this.running ? this.#sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;
@@ -162,6 +164,12 @@ export class Session {
     this.#send({ v: 1, rid: this.#run.rid, op: "stop" });
     // A kernel that has not begun cannot confirm: the page need not wait for it.
     if (!this.#run.accepted) this.#endHere();
+  }
+
+  /** Has the running text go on with the page's edits. */
+  #steer(rid: string): void {
+    this.#steered = true;
+    this.#send({ v: 1, rid, op: "change", document: this.#model.get("_document") });
   }
 
   #begin(run: Run): void {
@@ -191,14 +199,15 @@ export class Session {
   #adopt({ rid, document, anew }: Extract<FromKernel, { op: "start" }>): void {
     const own = rid.startsWith(`${this.#nonce}-`);
     if (own && rid !== this.#lastSent) return; // superseded
+    // Python begins again for a change of ours that came after the last token: the hand may have moved on.
+    const ours = this.#steered && rid.startsWith("python-");
+    const differs = JSON.stringify(this.#model.get("_document")) !== JSON.stringify(document);
+    this.#steered = false;
     // Changes of another page are not echoed: its sliders show in its runs.
-    if (!own && anew) {
-      const shown = this.#model.get("_document");
-      if (JSON.stringify(shown) !== JSON.stringify(document))
-        this.#model.set("_document", document);
-    }
+    if (!own && !ours && anew && differs) this.#model.set("_document", document);
     if (rid !== this.#run?.rid) this.#begin(new Run(rid, document));
     if (this.#run) this.#run.accepted = true;
+    if (ours && differs) this.#steer(rid);
   }
 
   #take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
