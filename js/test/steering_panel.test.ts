@@ -141,6 +141,32 @@ describe("the panel", () => {
     expect(fake.listeners).toBe(0);
   });
 
+  it("takes how an edit fades as it is typed, and keeps it where nothing is", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    field(el, "happy: more").click();
+    await settled();
+    const fades = [...el.querySelectorAll("label")]
+      .find(({ textContent }) => textContent === "fades by")!
+      .querySelector("input")!;
+    for (const [text, decay] of [
+      ["0.97", 0.97],
+      ["", 0.97],
+      ["0", 0.97],
+      ["1.5", 0.97],
+      ["0.333", 0.333],
+    ] as const) {
+      fades.value = text;
+      fades.dispatchEvent(new Event("input", { bubbles: true }));
+      await settled();
+      fades.dispatchEvent(new Event("change", { bubbles: true }));
+      await settled();
+      expect(fake.model.get("_document").edits[0]!.edit.where).toEqual({ decay });
+      expect(fades.value).toBe(String(decay));
+    }
+    close();
+  });
+
   it("adds a feature that a search found, and takes it away again", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);

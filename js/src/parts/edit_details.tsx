@@ -123,12 +123,12 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
         <DraftInput
           class="sk-count"
           type="number"
-          min={0.05}
+          min={0.01}
           max={1}
-          step={0.05}
+          step={0.01}
           value={where.decay ?? 1}
-          onCommit={({ validity, valueAsNumber: decay }) =>
-            validity.valid && onEdit({ where: { ...where, decay } })
+          onCommit={({ valueAsNumber: decay }) =>
+            decay > 0 && decay <= 1 && onEdit({ where: { ...where, decay } })
           }
         />
       </label>
