@@ -113,6 +113,24 @@ describe("the picker", () => {
     close();
   });
 
+  it("shows in each of two views what was found for that one", async () => {
+    const fake = fakePicker();
+    const { el, widget, close } = open(featurePicker, fake.model);
+    const other = document.body.appendChild(document.createElement("div"));
+    const view = new AbortController();
+    widget.render({ model: fake.model, el: other, signal: view.signal });
+    await settled();
+    type(el, "rain");
+    answer(fake, [1], [Number.NaN]);
+    type(other, "cat");
+    answer(fake, [0], [Number.NaN]);
+    await settled();
+    expect([el, other].map(options)).toEqual([["rain and storms"], ["cat"]]);
+    view.abort();
+    close();
+    expect(fake.listeners).toBe(0);
+  });
+
   it("shows what a search says of each feature", async () => {
     const fake = fakePicker();
     const { el, close } = open(featurePicker, fake.model);
