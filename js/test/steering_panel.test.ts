@@ -141,6 +141,21 @@ describe("the panel", () => {
     expect(fake.listeners).toBe(0);
   });
 
+  it("keeps its choices of a colour apart from those of other panels", async () => {
+    const panels = [open(fakeModel()), open(fakeModel())];
+    for (const { el } of panels) field(el, "happy: more").click();
+    await settled();
+    const [one, other] = panels.map(
+      ({ el }) =>
+        new Set(
+          [...el.querySelectorAll<HTMLInputElement>("[type=radio]")].map((radio) => radio.name),
+        ),
+    );
+    expect(one!.size).toBe(1);
+    expect(one).not.toEqual(other);
+    for (const { close } of panels) close();
+  });
+
   it("takes how an edit fades as it is typed, and keeps it where nothing is", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
