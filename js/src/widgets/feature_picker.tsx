@@ -138,6 +138,8 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, () => PickerF
     const next = chosen.has(index) ? selected.filter((one) => one !== index) : [...selected, index];
     model.set("_selected", next);
     model.save_changes();
+    const feature = next.at(-1) ?? null;
+    if (search.by === "nearest" && feature !== search.feature) ask({ feature });
   };
   return (
     <div class="sk-root sk-feature-picker" ref={root}>
@@ -153,7 +155,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, () => PickerF
         {search.by === "nearest" ? (
           <span class="sk-grow">
             {search.feature === null
-              ? "Choose a feature first, then search by nearness again."
+              ? "Choose a feature: those nearest to it come first."
               : `Nearest to ${features.name(search.feature)}`}
           </span>
         ) : (
@@ -171,7 +173,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, () => PickerF
             onKeyDown={(event) => {
               if (event.key !== "ArrowDown") return;
               event.preventDefault();
-              root.current!.querySelector<HTMLElement>("[role=listbox]")!.focus();
+              root.current!.querySelector<HTMLElement>("[role=listbox]")?.focus();
             }}
           />
         )}
