@@ -174,6 +174,23 @@ describe("the token view", () => {
     close();
   });
 
+  it("tells features of one name in several dictionaries apart in the card", async () => {
+    const other = {
+      ...packedSource({ 3: "rain" }, [[], [], [[3, 5]], [], []]),
+      site: "5.resid_post",
+    };
+    const fake = fakeReading({ _selected: [[0, 7]] });
+    fake.model.set("_sources", [...fake.model.get("_sources"), other] as never);
+    const { el, close } = open(tokenView, fake.model);
+    await settled();
+    tokens(el)[2]!.dispatchEvent(new Event("pointermove", { bubbles: true }));
+    await settled();
+    const shown = [...el.querySelectorAll(".sk-card-row")].map((row) => row.textContent);
+    expect(shown.slice(0, 2)).toEqual(["rain 3.resid_post6", "rain 5.resid_post5"]);
+    expect(shown).toHaveLength(3);
+    close();
+  });
+
   it("says so of a feature that does not fire in the text", async () => {
     const { el, close } = open(
       tokenView,
