@@ -1,4 +1,7 @@
+import { createElement, render } from "preact";
 import { beforeEach, describe, expect, it } from "vitest";
+import { Source } from "../src/host/reading";
+import { FiringList } from "../src/parts/firing_list";
 import tokenView from "../src/widgets/token_view";
 import { anyModel, open, settled, stubLayout } from "./any_model";
 import { bytes, packedSource } from "./packed";
@@ -104,6 +107,17 @@ describe("the token view", () => {
     el.querySelector<HTMLElement>('[aria-label="Unpin rain"]')!.click();
     expect(fake.model.get("_selected")).toEqual([]);
     close();
+  });
+
+  it("lists the first of more features than a call has room for", () => {
+    const sources = [new Source(packedSource({ 7: "rain" }, [[[7, 6]]]))];
+    const one = { source: 0, column: 0, mean: 6, size: 6, max: 6, count: 1 };
+    const firing = Array(200_000).fill(one);
+    const el = document.createElement("div");
+    const rest = { caption: "", hueOf: () => undefined, full: false, onPin: () => {} };
+    render(createElement(FiringList, { firing, sources, ...rest }), el);
+    expect(rows(el)).toHaveLength(40);
+    expect(el.querySelector<HTMLElement>(".sk-bar-cell span")?.style.width).toBe("100%");
   });
 
   it("refuses a fourth feature", async () => {
