@@ -244,6 +244,26 @@ describe("the panel", () => {
     close();
   });
 
+  it("refuses a recipe that is too large for the way to the kernel", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    const choose = async (size: number) => {
+      const file = Object.defineProperty(new File(["{}"], "recipe.json"), "size", { value: size });
+      const input = field(el, "Recipe file");
+      Object.defineProperty(input, "files", { value: [file], configurable: true });
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      await settled();
+    };
+    const loads = () => fake.sent.filter(({ op }) => String(op) === "load");
+    await choose(8e6);
+    expect(loads()).toHaveLength(0);
+    expect(el.querySelector("[role=alert]")?.textContent).toContain("At most 7 MB");
+    await choose(7e6);
+    expect(loads()).toMatchObject([{ args: { text: "{}" } }]);
+    expect(el.querySelector("[role=alert]")).toBeNull();
+    close();
+  });
+
   it("keeps the tokens before the one that it steers from", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);

@@ -4,6 +4,9 @@ import type { Panel } from "../host/panel";
 import { Button } from "./button";
 import { OWN_KEYS } from "./focus";
 
+/** The connection to the kernel breaks at 10 MiB, and some characters take two in a message. */
+const MOST_BYTES = 7e6;
+
 /** Takes the panel out as Python or as a recipe, and a recipe in. */
 export function Exchange({ panel }: { panel: Panel }) {
   const { script, recipe, load } = panel;
@@ -31,9 +34,16 @@ export function Exchange({ panel }: { panel: Panel }) {
     setShown(null);
   };
   const read = async (input: HTMLInputElement) => {
-    const text = await input.files?.[0]?.text();
+    const chosen = input.files?.[0];
     input.value = "";
-    if (text !== undefined) load.ask({ text });
+    if (!chosen) return;
+    if (chosen.size <= MOST_BYTES) load.ask({ text: await chosen.text() });
+    else
+      load.clear({
+        kind: "TooLarge",
+        message: "The file is too large for the way to the kernel.",
+        hint: "At most 7 MB pass; sk.Recipe.load reads it in Python.",
+      });
   };
   const copied = script.answered && !asked.script && shown === null;
   return (
