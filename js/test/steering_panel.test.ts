@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Sample, Texts } from "../src/host/panel_state";
 import steeringPanel from "../src/widgets/steering_panel";
 import { open as openModule, settled, stubLayout } from "./any_model";
@@ -8,6 +8,10 @@ const open = (fake: ReturnType<typeof fakeModel>, hosted = true) =>
   openModule(steeringPanel, fake.model, hosted);
 const field = (el: HTMLElement, label: string) =>
   el.querySelector<HTMLInputElement>(`[aria-label="${label}"]`)!;
+const press = async (el: HTMLElement, name: string) => {
+  [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!.click();
+  await settled();
+};
 /** What a run with one seed leaves behind. */
 const texts = (sample: Omit<Sample, "stopped">): Texts => ({
   rid: "r",
@@ -295,23 +299,19 @@ describe("the panel", () => {
     const loud = { name: "loud", edits: [row(0, 2)], preserve_norm: true };
     const fake = fakeModel({ _presets: [loud] });
     const { el, close } = open(fake);
-    const press = async (name: string) => {
-      [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!.click();
-      await settled();
-    };
     const box = [...el.querySelectorAll("label")]
       .find(({ textContent }) => textContent === "Keep norms")!
       .querySelector("input")!;
-    await press("Presets");
-    await press("loud");
+    await press(el, "Presets");
+    await press(el, "loud");
     expect(fake.model.get("_document")).toMatchObject({ preserve_norm: true });
     expect(box.checked).toBe(true);
-    await press("Presets");
+    await press(el, "Presets");
     const name = field(el, "Name of the preset");
     name.value = "mine";
     name.dispatchEvent(new Event("input", { bubbles: true }));
     await settled();
-    await press("Keep");
+    await press(el, "Keep");
     expect(fake.model.get("_presets")[1]).toEqual({ ...loud, name: "mine" });
     box.click();
     await settled();
@@ -362,6 +362,51 @@ describe("the panel", () => {
     expect(fake.strengths).toEqual([0, 0]);
     close();
   });
+
+  it("writes the text again after Reset, unless the prompt is another one by then", async () => {
+    const fake = fakeModel({
+      _texts: texts({ baseline: ["a"], steered: ["b"], coefficients: [{}], measures: null }),
+      _document: { ...DOCUMENT, edits: [row(0, 2), row(1)] },
+    });
+    const { el, close } = open(fake);
+    const runs = () => fake.sent.filter(({ op }) => op === "run");
+    await press(el, "Reset");
+    expect(runs()).toMatchObject([{ document: DOCUMENT }]);
+    fake.model.set("_document", { ...DOCUMENT, prompt: { text: "One night" } });
+    await press(el, "Reset");
+    expect(fake.model.get("_document")).toEqual(DOCUMENT);
+    expect(runs()).toHaveLength(1);
+    close();
+  });
+
+  it.each([true, false])(
+    "hands out a script as long as it is the panel's (clipboard: %s)",
+    async (allowed) => {
+      const clipboard = allowed ? { writeText: () => Promise.resolve() } : undefined;
+      vi.spyOn(navigator, "clipboard", "get").mockReturnValue(clipboard as never);
+      const fake = fakeModel();
+      const { el, close } = open(fake);
+      const shown = () => [el.querySelector(".sk-tools")!.textContent, field(el, "Python script")];
+      const copy = async () => {
+        await press(el, "Copy as Python");
+        const asked = fake.sent.findLast(({ op }) => String(op) === "script");
+        const { rid } = asked as unknown as { rid: string };
+        fake.receive({ op: "answer", rid, result: "import steerkit" });
+        await settled();
+      };
+      await copy();
+      if (allowed) expect(shown()[0]).toContain("Copied");
+      else expect(field(el, "Python script").value).toBe("import steerkit");
+      const key = new KeyboardEvent("keydown", { key: "PageUp", bubbles: true });
+      field(el, "happy").dispatchEvent(key);
+      await settled();
+      expect(shown()).toEqual([expect.stringContaining("Copy as Python"), null]);
+      await copy();
+      if (allowed) expect(shown()[0]).toContain("Copied");
+      close();
+      vi.restoreAllMocks();
+    },
+  );
 
   it("shows what is known of a token, and takes a card from Python as text", async () => {
     const fake = fakeModel();
