@@ -133,6 +133,31 @@ describe("what is on the screen", () => {
     expect(session.pairs[0]!.baseline.fading).toBe(true);
   });
 
+  it("writes the baseline too, until that has ended or is known", () => {
+    const both = () => session.pairs[0]!.both;
+    session.start();
+    expect(both()).toBe(true);
+    tokens({ baseline: [0, ["A"]], steered: [0, ["a"]] });
+    expect(both()).toBe(true);
+    tokens({ steered: [1, ["b"]] });
+    expect(both()).toBe(false);
+    session.stop();
+    tokens({}, end(1, 2, { stopped: ["cancelled"] }));
+
+    set(1, [7]);
+    session.start();
+    tokens({ baseline: [0, ["A", "B"]], steered: [0, ["a"]] });
+    tokens({}, end(2, 1, { stopped: ["cancelled"] }));
+    expect(both()).toBe(false);
+    session.start();
+    expect(both()).toBe(true); // it is known in part
+    tokens({ baseline: [0, ["A", "B", "C"]], steered: [0, ["a"]] }, end(3, 1));
+    session.start();
+    expect(both()).toBe(false);
+    tokens({ baseline: [0, ["A", "B", "C"]], steered: [0, ["a", "b"]] });
+    expect(session.pairs[0]).toMatchObject({ writing: true, both: false });
+  });
+
   it("has a pair of texts for each seed", () => {
     set(1, [0, 7]);
     session.start();

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Sample, Texts } from "../src/host/panel_state";
+import type { End } from "../src/host/protocol";
 import steeringPanel from "../src/widgets/steering_panel";
 import { open as openModule, settled, stubLayout } from "./any_model";
 import { DOCUMENT, fakeModel, row, target } from "./fake_model";
@@ -183,6 +184,24 @@ describe("the panel", () => {
       expect(fake.model.get("_document").edits[0]!.edit.where).toEqual({ decay });
       expect(fades.value).toBe(String(decay));
     }
+    close();
+  });
+
+  it("shows that the baseline is being written", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    await press(el, "Run");
+    const take = async (parts: object, end: End | null = null) => {
+      const { rid } = fake.lastRun;
+      fake.receive({ v: 1, rid, op: "tokens", parts: [parts], seconds: 1, end });
+      await settled();
+      return ["Baseline", "Steered"].map((name) => field(el, name).getAttribute("aria-busy"));
+    };
+    expect(await take({ baseline: [0, ["a"]], steered: [0, ["b"]] })).toEqual(["true", "true"]);
+    expect(await take({ steered: [1, ["c"]] })).toEqual(["false", "true"]);
+    const counts = [{ baseline: 1, steered: 2, coefficients: 0 }];
+    const end: End = { counts, stopped: ["length"], error: null };
+    expect(await take({}, end)).toEqual(["false", "false"]);
     close();
   });
 

@@ -1,8 +1,8 @@
-import { baselineKey, contextKey, isEmpty } from "./document";
+import { baselineKey, contextKey, isEmpty, type PanelDocument } from "./document";
 import { silenceOf } from "./kernel";
 import { watch } from "./model";
-import type { PanelModel, Row, Texts } from "./panel_state";
-import type { Failure, FromKernel, ToKernel } from "./protocol";
+import type { PanelModel, Row, Stopped, Texts } from "./panel_state";
+import type { Failure, FromKernel, Parts, ToKernel } from "./protocol";
 import { Run } from "./run";
 import { overtaken, type Pair, settled } from "./shown";
 
@@ -17,6 +17,7 @@ const GLANCE_MS = 100;
 const PATIENCE_MS = 400;
 /** Baselines that are kept for the next run. */
 const MOST_KNOWN = 64;
+const UNKNOWN = { tokens: [], whole: false };
 
 /**
  * The runs of one panel, shared by all its views.
@@ -33,8 +34,8 @@ export class Session {
   readonly scales: Record<string, number> = {};
   #run: Run | null = null;
   #before: Pair[] = [];
-  /** The baselines of the last documents, by their keys. */
-  #known = new Map<string, string[]>();
+  /** The baselines of the last documents, by their keys, as far as they are here. */
+  #known = new Map<string, { tokens: string[]; whole: boolean }>();
   #gone = false;
   #count = 0;
   #lastSent = "";
@@ -91,10 +92,10 @@ export class Session {
     const { document, texts, complete } = run;
     return texts.map((parts, k) => {
       const seed = document.settings.seeds[k] ?? 0;
-      const known = this.#known.get(baselineKey(document, seed)) ?? [];
-      const pair = overtaken(this.#before[k], document, seed, parts, known, complete);
+      const { tokens, whole } = this.#known.get(baselineKey(document, seed)) ?? UNKNOWN;
+      const pair = overtaken(this.#before[k], document, seed, parts, tokens, complete);
       const writing = !complete && !texts.slice(k + 1).some(({ steered }) => steered.length > 0);
-      return { ...pair, writing, stopped: run.end?.stopped[k] ?? null };
+      return { ...pair, writing, both: writing && !whole, stopped: run.end?.stopped[k] ?? null };
     });
   }
 
@@ -212,9 +213,8 @@ export class Session {
 
   #take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
     run.receive(message);
-    run.texts.forEach(({ baseline, coefficients }, k) => {
-      this.#rescale(coefficients);
-      this.#learn(baselineKey(run.document, run.document.settings.seeds[k] ?? 0), baseline);
+    run.texts.forEach((parts, k) => {
+      this.#learn(run.document, k, parts, run.complete ? run.end?.stopped[k] : "cancelled");
     });
     if (run.length > 0) {
       clearTimeout(this.#silence);
@@ -253,16 +253,25 @@ export class Session {
 
   #remember(texts: Texts | null): void {
     if (!texts) return;
-    texts.samples.forEach(({ baseline, coefficients }, k) => {
-      this.#rescale(coefficients);
-      this.#learn(baselineKey(texts.document, texts.document.settings.seeds[k] ?? 0), baseline);
+    texts.samples.forEach((sample, k) => {
+      this.#learn(texts.document, k, sample, sample.stopped);
     });
   }
 
-  #learn(key: string, baseline: string[]): void {
-    if (baseline.length === 0 || baseline.length < (this.#known.get(key)?.length ?? 0)) return;
+  #learn(
+    document: PanelDocument,
+    k: number,
+    { baseline, steered, coefficients }: Parts,
+    stopped: Stopped | undefined,
+  ): void {
+    this.#rescale(coefficients);
+    const key = baselineKey(document, document.settings.seeds[k] ?? 0);
+    const known = this.#known.get(key) ?? UNKNOWN;
+    if (baseline.length === 0 || baseline.length < known.tokens.length) return;
+    // The two grow together: a baseline that stays behind has ended.
+    const ended = baseline.length < steered.length || stopped !== "cancelled";
     this.#known.delete(key);
-    this.#known.set(key, baseline);
+    this.#known.set(key, { tokens: baseline, whole: known.whole || ended });
     if (this.#known.size > MOST_KNOWN)
       this.#known.delete(this.#known.keys().next().value as string);
   }

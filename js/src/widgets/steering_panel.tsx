@@ -74,7 +74,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
       pair,
       text: baseline,
       other: baseline.prompt === pair.steered.prompt ? pair.steered : null,
-      running: pair.writing && (baseline.fading || baseline.ghost.length > 0),
+      running: pair.both,
       figures,
       warnings: [],
     };
