@@ -105,8 +105,12 @@ describe("the picker", () => {
     }
     expect(fake.model.get("_selected")).toEqual([1, 3]);
     expect(list.getAttribute("aria-activedescendant")).toBe(el.querySelector(".sk-active")!.id);
-    el.querySelector<HTMLElement>('[aria-label="Take out rain and storms"]')!.click();
+    const out = el.querySelector<HTMLElement>('[aria-label="Take out rain and storms"]')!;
+    out.focus();
+    out.click();
     expect(fake.model.get("_selected")).toEqual([3]);
+    await settled();
+    expect(document.activeElement).toBe(el.querySelector(".sk-root"));
     for (const control of el.querySelectorAll<HTMLElement>("input, button, select, [tabindex]")) {
       expect(control.dataset.lmSuppressShortcuts).toBe("true");
     }

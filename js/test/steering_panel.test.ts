@@ -314,6 +314,46 @@ describe("the panel", () => {
     close();
   });
 
+  it("has the focus when a button goes that had it, and keeps its keys", async () => {
+    const fake = fakeModel({
+      _document: { ...DOCUMENT, before: [{ until: 3, edits: [] }] },
+      _presets: [{ name: "loud", edits: [], preserve_norm: false }],
+    });
+    const { el, close } = open(fake);
+    await settled();
+    await press(el, "Presets");
+    const root = el.querySelector<HTMLElement>(".sk-root")!;
+    const kept = [...el.querySelectorAll<HTMLElement>(".sk-foot button")][0]!;
+    for (const button of [kept, field(el, "Forget loud"), field(el, "Remove calm")]) {
+      button.focus();
+      button.click();
+      await settled();
+      expect(button.isConnected).toBe(false);
+      expect(document.activeElement).toBe(root);
+      expect(root.dataset.lmSuppressShortcuts).toBe("true");
+    }
+    field(el, "happy").focus();
+    expect(root.hasAttribute("tabindex")).toBe(false);
+    close();
+  });
+
+  it("takes the last turn but one of a chat away, and the focus stays", async () => {
+    const turn = (role: string) => ({ role, content: role });
+    const messages = [turn("system"), turn("user")];
+    const fake = fakeModel({ _document: { ...DOCUMENT, prompt: { messages } } });
+    const { el, close } = open(fake);
+    const first = field(el, "Remove turn 1");
+    first.focus();
+    first.click();
+    await settled();
+    expect(fake.model.get("_document").prompt).toEqual({ messages: [turn("user")] });
+    expect(document.activeElement).toBe(first);
+    expect(first.getAttribute("aria-disabled")).toBe("true");
+    first.click();
+    expect(fake.model.get("_document").prompt).toEqual({ messages: [turn("user")] });
+    close();
+  });
+
   it("keeps norms as it is asked to, and in presets too", async () => {
     const loud = { name: "loud", edits: [row(0, 2)], preserve_norm: true };
     const fake = fakeModel({ _presets: [loud] });
@@ -353,7 +393,7 @@ describe("the panel", () => {
     // What another page recalls does not take away what was done here.
     fake.receive({ v: 1, op: "history", past: [before], future: [] });
     await settled();
-    expect(undo.disabled).toBe(true);
+    expect(undo.getAttribute("aria-disabled")).toBe("true");
     close();
   });
 
@@ -369,10 +409,15 @@ describe("the panel", () => {
     }
     const reached = fake.strengths;
     expect(reached[0]).toBeGreaterThan(1);
+    button("Undo").focus();
     button("Undo").click();
     await settled();
     expect(fake.strengths).toEqual([0, 0]);
-    expect(button("Undo").disabled).toBe(true);
+    expect(button("Undo").getAttribute("aria-disabled")).toBe("true");
+    expect(document.activeElement).toBe(button("Undo"));
+    button("Undo").click(); // there is nothing more
+    await settled();
+    expect(fake.strengths).toEqual([0, 0]);
     button("Redo").click();
     await settled();
     expect(fake.strengths).toEqual(reached);

@@ -104,8 +104,12 @@ describe("the token view", () => {
     await settled();
     expect(fake.model.get("_selected")).toEqual([[0, 7]]);
     expect(el.querySelector(".sk-legend")?.textContent).toContain("max 6 at “rained”");
-    el.querySelector<HTMLElement>('[aria-label="Unpin rain"]')!.click();
+    const unpin = el.querySelector<HTMLElement>('[aria-label="Unpin rain"]')!;
+    unpin.focus();
+    unpin.click();
     expect(fake.model.get("_selected")).toEqual([]);
+    await settled();
+    expect(document.activeElement).toBe(el.querySelector(".sk-root"));
     close();
   });
 
