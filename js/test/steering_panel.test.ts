@@ -88,6 +88,16 @@ describe("the panel", () => {
     close();
   });
 
+  it("keeps what is typed into a number that has only just come", async () => {
+    const { el, close } = open(fakeModel());
+    const number = field(el, "happy strength");
+    number.value = "1e";
+    number.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    expect(number.value).toBe("1e");
+    close();
+  });
+
   it("takes a minus behind the e of a number, and steps behind a whole one", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
