@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ALL, choose } from "../src/host/choice";
 import { PickerFeatures } from "../src/host/picker_features";
 import featurePicker from "../src/widgets/feature_picker";
@@ -105,12 +105,34 @@ describe("the picker", () => {
     }
     expect(fake.model.get("_selected")).toEqual([1, 3]);
     expect(list.getAttribute("aria-activedescendant")).toBe(el.querySelector(".sk-active")!.id);
-    el.querySelector<HTMLElement>('[aria-label="Take out rain and storms"]')!.click();
+    const out = el.querySelector<HTMLElement>('[aria-label="Take out rain and storms"]')!;
+    out.focus();
+    out.click();
     expect(fake.model.get("_selected")).toEqual([3]);
+    await settled();
+    expect(document.activeElement).toBe(el.querySelector(".sk-root"));
     for (const control of el.querySelectorAll<HTMLElement>("input, button, select, [tabindex]")) {
       expect(control.dataset.lmSuppressShortcuts).toBe("true");
     }
     close();
+  });
+
+  it("shows in each of two views what was found for that one", async () => {
+    const fake = fakePicker();
+    const { el, widget, close } = open(featurePicker, fake.model);
+    const other = document.body.appendChild(document.createElement("div"));
+    const view = new AbortController();
+    widget.render({ model: fake.model, el: other, signal: view.signal });
+    await settled();
+    type(el, "rain");
+    answer(fake, [1], [Number.NaN]);
+    type(other, "cat");
+    answer(fake, [0], [Number.NaN]);
+    await settled();
+    expect([el, other].map(options)).toEqual([["rain and storms"], ["cat"]]);
+    view.abort();
+    close();
+    expect(fake.listeners).toBe(0);
   });
 
   it("shows what a search says of each feature", async () => {
@@ -130,6 +152,51 @@ describe("the picker", () => {
     expect(el.querySelector(".sk-row")?.getAttribute("aria-description")).toBe(
       "feature 1, in text 7.3, density 1%, score 0.90, max 3",
     );
+    close();
+  });
+
+  it("searches by nearness to the feature that was chosen last", async () => {
+    const fake = fakePicker();
+    const { el, close } = open(featurePicker, fake.model);
+    await settled();
+    const ways = el.querySelector<HTMLSelectElement>("select")!;
+    ways.value = "nearest";
+    ways.dispatchEvent(new Event("change", { bubbles: true }));
+    await settled();
+    expect(el.textContent).toContain("Choose a feature: those nearest");
+    expect(fake.sent).toEqual([]);
+    const choose = async (name: string) => {
+      [...el.querySelectorAll<HTMLElement>(".sk-row")]
+        .find((row) => row.textContent?.includes(name))!
+        .click();
+      await settled();
+    };
+    await choose("cat");
+    expect(fake.sent.at(-1)!.args).toMatchObject({ by: "nearest", feature: 0 });
+    expect(el.textContent).toContain("Nearest to cat");
+    answer(fake, [0, 1], [Number.NaN, Number.NaN]);
+    await settled();
+    await choose("rain");
+    expect(fake.sent.at(-1)!.args).toMatchObject({ by: "nearest", feature: 1 });
+    el.querySelector<HTMLElement>('[aria-label="Take out cat"]')!.click();
+    expect(fake.sent).toHaveLength(2); // the last one is the same
+    close();
+  });
+
+  it("leaves the keys where there is no list to go to", async () => {
+    const fake = fakePicker();
+    const { el, close } = open(featurePicker, fake.model);
+    await settled();
+    type(el, "xyz");
+    answer(fake, [], []);
+    await settled();
+    const field = el.querySelector<HTMLElement>('[aria-label="Search features"]')!;
+    const failed = vi.fn();
+    window.addEventListener("error", failed);
+    field.focus();
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+    window.removeEventListener("error", failed);
+    expect(failed).not.toHaveBeenCalled();
     close();
   });
 

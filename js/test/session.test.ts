@@ -133,6 +133,31 @@ describe("what is on the screen", () => {
     expect(session.pairs[0]!.baseline.fading).toBe(true);
   });
 
+  it("writes the baseline too, until that has ended or is known", () => {
+    const both = () => session.pairs[0]!.both;
+    session.start();
+    expect(both()).toBe(true);
+    tokens({ baseline: [0, ["A"]], steered: [0, ["a"]] });
+    expect(both()).toBe(true);
+    tokens({ steered: [1, ["b"]] });
+    expect(both()).toBe(false);
+    session.stop();
+    tokens({}, end(1, 2, { stopped: ["cancelled"] }));
+
+    set(1, [7]);
+    session.start();
+    tokens({ baseline: [0, ["A", "B"]], steered: [0, ["a"]] });
+    tokens({}, end(2, 1, { stopped: ["cancelled"] }));
+    expect(both()).toBe(false);
+    session.start();
+    expect(both()).toBe(true); // it is known in part
+    tokens({ baseline: [0, ["A", "B", "C"]], steered: [0, ["a"]] }, end(3, 1));
+    session.start();
+    expect(both()).toBe(false);
+    tokens({ baseline: [0, ["A", "B", "C"]], steered: [0, ["a", "b"]] });
+    expect(session.pairs[0]).toMatchObject({ writing: true, both: false });
+  });
+
   it("has a pair of texts for each seed", () => {
     set(1, [0, 7]);
     session.start();
@@ -237,6 +262,53 @@ describe("a slider on the move", () => {
       expect(fake.lastRun.document).toMatchObject(changes);
     }
     expect(fake.sent.some(({ op }) => op === "change")).toBe(false);
+  });
+
+  it("stays where the hand has it when its change comes after the last token", () => {
+    session.start();
+    tokens({ steered: [0, ["a"]] });
+    session.steerMidway(true);
+    set(2);
+    session.move();
+    const late = fake.model.get("_document");
+    set(3);
+    const message = { v: 1, op: "start", document: late, anew: true } as const;
+    fake.receive({ ...message, rid: "python-1" });
+    expect(fake.strengths).toEqual([3, 0]);
+    expect(fake.sent.at(-1)).toMatchObject({ op: "change", rid: "python-1" });
+    expect(fake.sent.filter(({ op }) => op === "change")).toHaveLength(2);
+    // Another page's run is another matter: its sliders show in it.
+    fake.receive({ ...message, rid: "other-page-1" });
+    expect(fake.strengths).toEqual([2, 0]);
+    expect(fake.sent.filter(({ op }) => op === "change")).toHaveLength(2);
+  });
+
+  it("stays there too when a text of its own is on its way by then", () => {
+    session.start();
+    start();
+    tokens({ steered: [0, ["a"]] });
+    session.steerMidway(true);
+    set(2);
+    session.move();
+    const late = fake.model.get("_document");
+    tokens({}, end(0, 1));
+    set(3);
+    session.move();
+    expect(runs()).toHaveLength(2);
+    fake.receive({ v: 1, rid: "python-1", op: "start", document: late, anew: true });
+    expect(fake.strengths).toEqual([3, 0]);
+    start();
+    tokens({ steered: [0, ["b"]] });
+    expect(steered()).toBe("b");
+  });
+
+  it("takes what Python starts by itself, midway too", () => {
+    session.steerMidway(true);
+    session.start();
+    tokens({ steered: [0, ["a"]] });
+    const document = { ...DOCUMENT, edits: [row(0, 2), row(1)] };
+    fake.receive({ v: 1, rid: "python-1", op: "start", document, anew: true });
+    expect(fake.strengths).toEqual([2, 0]);
   });
 
   it("sends a change once, even where a new text was about to start", () => {

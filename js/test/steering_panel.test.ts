@@ -1,5 +1,6 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Sample, Texts } from "../src/host/panel_state";
+import type { End } from "../src/host/protocol";
 import steeringPanel from "../src/widgets/steering_panel";
 import { open as openModule, settled, stubLayout } from "./any_model";
 import { DOCUMENT, fakeModel, row, target } from "./fake_model";
@@ -8,6 +9,10 @@ const open = (fake: ReturnType<typeof fakeModel>, hosted = true) =>
   openModule(steeringPanel, fake.model, hosted);
 const field = (el: HTMLElement, label: string) =>
   el.querySelector<HTMLInputElement>(`[aria-label="${label}"]`)!;
+const press = async (el: HTMLElement, name: string) => {
+  [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!.click();
+  await settled();
+};
 /** What a run with one seed leaves behind. */
 const texts = (sample: Omit<Sample, "stopped">): Texts => ({
   rid: "r",
@@ -83,6 +88,16 @@ describe("the panel", () => {
     close();
   });
 
+  it("keeps what is typed into a number that has only just come", async () => {
+    const { el, close } = open(fakeModel());
+    const number = field(el, "happy strength");
+    number.value = "1e";
+    number.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    expect(number.value).toBe("1e");
+    close();
+  });
+
   it("takes a minus behind the e of a number, and steps behind a whole one", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
@@ -139,6 +154,65 @@ describe("the panel", () => {
     view.abort();
     close();
     expect(fake.listeners).toBe(0);
+  });
+
+  it("keeps its choices of a colour apart from those of other panels", async () => {
+    const panels = [open(fakeModel()), open(fakeModel())];
+    for (const { el } of panels) field(el, "happy: more").click();
+    await settled();
+    const [one, other] = panels.map(
+      ({ el }) =>
+        new Set(
+          [...el.querySelectorAll<HTMLInputElement>("[type=radio]")].map((radio) => radio.name),
+        ),
+    );
+    expect(one!.size).toBe(1);
+    expect(one).not.toEqual(other);
+    for (const { close } of panels) close();
+  });
+
+  it("takes how an edit fades as it is typed, and keeps it where nothing is", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    field(el, "happy: more").click();
+    await settled();
+    const fades = [...el.querySelectorAll("label")]
+      .find(({ textContent }) => textContent === "fades by")!
+      .querySelector("input")!;
+    for (const [text, decay] of [
+      ["0.97", 0.97],
+      ["", 0.97],
+      ["0", 0.97],
+      ["1.5", 0.97],
+      ["0.333", 0.333],
+    ] as const) {
+      fades.value = text;
+      fades.dispatchEvent(new Event("input", { bubbles: true }));
+      await settled();
+      fades.dispatchEvent(new Event("change", { bubbles: true }));
+      await settled();
+      expect(fake.model.get("_document").edits[0]!.edit.where).toEqual({ decay });
+      expect(fades.value).toBe(String(decay));
+    }
+    close();
+  });
+
+  it("shows that the baseline is being written", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    await press(el, "Run");
+    const take = async (parts: object, end: End | null = null) => {
+      const { rid } = fake.lastRun;
+      fake.receive({ v: 1, rid, op: "tokens", parts: [parts], seconds: 1, end });
+      await settled();
+      return ["Baseline", "Steered"].map((name) => field(el, name).getAttribute("aria-busy"));
+    };
+    expect(await take({ baseline: [0, ["a"]], steered: [0, ["b"]] })).toEqual(["true", "true"]);
+    expect(await take({ steered: [1, ["c"]] })).toEqual(["false", "true"]);
+    const counts = [{ baseline: 1, steered: 2, coefficients: 0 }];
+    const end: End = { counts, stopped: ["length"], error: null };
+    expect(await take({}, end)).toEqual(["false", "false"]);
+    close();
   });
 
   it("adds a feature that a search found, and takes it away again", async () => {
@@ -203,6 +277,26 @@ describe("the panel", () => {
     close();
   });
 
+  it("refuses a recipe that is too large for the way to the kernel", async () => {
+    const fake = fakeModel();
+    const { el, close } = open(fake);
+    const choose = async (size: number) => {
+      const file = Object.defineProperty(new File(["{}"], "recipe.json"), "size", { value: size });
+      const input = field(el, "Recipe file");
+      Object.defineProperty(input, "files", { value: [file], configurable: true });
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      await settled();
+    };
+    const loads = () => fake.sent.filter(({ op }) => String(op) === "load");
+    await choose(8e6);
+    expect(loads()).toHaveLength(0);
+    expect(el.querySelector("[role=alert]")?.textContent).toContain("At most 7 MB");
+    await choose(7e6);
+    expect(loads()).toMatchObject([{ args: { text: "{}" } }]);
+    expect(el.querySelector("[role=alert]")).toBeNull();
+    close();
+  });
+
   it("keeps the tokens before the one that it steers from", async () => {
     const fake = fakeModel();
     const { el, close } = open(fake);
@@ -230,27 +324,63 @@ describe("the panel", () => {
     close();
   });
 
+  it("has the focus when a button goes that had it, and keeps its keys", async () => {
+    const fake = fakeModel({
+      _document: { ...DOCUMENT, before: [{ until: 3, edits: [] }] },
+      _presets: [{ name: "loud", edits: [], preserve_norm: false }],
+    });
+    const { el, close } = open(fake);
+    await settled();
+    await press(el, "Presets");
+    const root = el.querySelector<HTMLElement>(".sk-root")!;
+    const kept = [...el.querySelectorAll<HTMLElement>(".sk-foot button")][0]!;
+    for (const button of [kept, field(el, "Forget loud"), field(el, "Remove calm")]) {
+      button.focus();
+      button.click();
+      await settled();
+      expect(button.isConnected).toBe(false);
+      expect(document.activeElement).toBe(root);
+      expect(root.dataset.lmSuppressShortcuts).toBe("true");
+    }
+    field(el, "happy").focus();
+    expect(root.hasAttribute("tabindex")).toBe(false);
+    close();
+  });
+
+  it("takes the last turn but one of a chat away, and the focus stays", async () => {
+    const turn = (role: string) => ({ role, content: role });
+    const messages = [turn("system"), turn("user")];
+    const fake = fakeModel({ _document: { ...DOCUMENT, prompt: { messages } } });
+    const { el, close } = open(fake);
+    const first = field(el, "Remove turn 1");
+    first.focus();
+    first.click();
+    await settled();
+    expect(fake.model.get("_document").prompt).toEqual({ messages: [turn("user")] });
+    expect(document.activeElement).toBe(first);
+    expect(first.getAttribute("aria-disabled")).toBe("true");
+    first.click();
+    expect(fake.model.get("_document").prompt).toEqual({ messages: [turn("user")] });
+    close();
+  });
+
   it("keeps norms as it is asked to, and in presets too", async () => {
     const loud = { name: "loud", edits: [row(0, 2)], preserve_norm: true };
     const fake = fakeModel({ _presets: [loud] });
     const { el, close } = open(fake);
-    const press = async (name: string) => {
-      [...el.querySelectorAll("button")].find(({ textContent }) => textContent === name)!.click();
-      await settled();
-    };
     const box = [...el.querySelectorAll("label")]
       .find(({ textContent }) => textContent === "Keep norms")!
       .querySelector("input")!;
-    await press("Presets");
-    await press("loud");
+    await press(el, "Presets");
+    await press(el, "loud");
     expect(fake.model.get("_document")).toMatchObject({ preserve_norm: true });
     expect(box.checked).toBe(true);
-    await press("Presets");
+    await press(el, "Presets");
     const name = field(el, "Name of the preset");
     name.value = "mine";
     name.dispatchEvent(new Event("input", { bubbles: true }));
     await settled();
-    await press("Keep");
+    await press(el, "Keep");
     expect(fake.model.get("_presets")[1]).toEqual({ ...loud, name: "mine" });
     box.click();
     await settled();
@@ -273,7 +403,7 @@ describe("the panel", () => {
     // What another page recalls does not take away what was done here.
     fake.receive({ v: 1, op: "history", past: [before], future: [] });
     await settled();
-    expect(undo.disabled).toBe(true);
+    expect(undo.getAttribute("aria-disabled")).toBe("true");
     close();
   });
 
@@ -289,10 +419,15 @@ describe("the panel", () => {
     }
     const reached = fake.strengths;
     expect(reached[0]).toBeGreaterThan(1);
+    button("Undo").focus();
     button("Undo").click();
     await settled();
     expect(fake.strengths).toEqual([0, 0]);
-    expect(button("Undo").disabled).toBe(true);
+    expect(button("Undo").getAttribute("aria-disabled")).toBe("true");
+    expect(document.activeElement).toBe(button("Undo"));
+    button("Undo").click(); // there is nothing more
+    await settled();
+    expect(fake.strengths).toEqual([0, 0]);
     button("Redo").click();
     await settled();
     expect(fake.strengths).toEqual(reached);
@@ -301,6 +436,51 @@ describe("the panel", () => {
     expect(fake.strengths).toEqual([0, 0]);
     close();
   });
+
+  it("writes the text again after Reset, unless the prompt is another one by then", async () => {
+    const fake = fakeModel({
+      _texts: texts({ baseline: ["a"], steered: ["b"], coefficients: [{}], measures: null }),
+      _document: { ...DOCUMENT, edits: [row(0, 2), row(1)] },
+    });
+    const { el, close } = open(fake);
+    const runs = () => fake.sent.filter(({ op }) => op === "run");
+    await press(el, "Reset");
+    expect(runs()).toMatchObject([{ document: DOCUMENT }]);
+    fake.model.set("_document", { ...DOCUMENT, prompt: { text: "One night" } });
+    await press(el, "Reset");
+    expect(fake.model.get("_document")).toEqual(DOCUMENT);
+    expect(runs()).toHaveLength(1);
+    close();
+  });
+
+  it.each([true, false])(
+    "hands out a script as long as it is the panel's (clipboard: %s)",
+    async (allowed) => {
+      const clipboard = allowed ? { writeText: () => Promise.resolve() } : undefined;
+      vi.spyOn(navigator, "clipboard", "get").mockReturnValue(clipboard as never);
+      const fake = fakeModel();
+      const { el, close } = open(fake);
+      const shown = () => [el.querySelector(".sk-tools")!.textContent, field(el, "Python script")];
+      const copy = async () => {
+        await press(el, "Copy as Python");
+        const asked = fake.sent.findLast(({ op }) => String(op) === "script");
+        const { rid } = asked as unknown as { rid: string };
+        fake.receive({ op: "answer", rid, result: "import steerkit" });
+        await settled();
+      };
+      await copy();
+      if (allowed) expect(shown()[0]).toContain("Copied");
+      else expect(field(el, "Python script").value).toBe("import steerkit");
+      const key = new KeyboardEvent("keydown", { key: "PageUp", bubbles: true });
+      field(el, "happy").dispatchEvent(key);
+      await settled();
+      expect(shown()).toEqual([expect.stringContaining("Copy as Python"), null]);
+      await copy();
+      if (allowed) expect(shown()[0]).toContain("Copied");
+      close();
+      vi.restoreAllMocks();
+    },
+  );
 
   it("shows what is known of a token, and takes a card from Python as text", async () => {
     const fake = fakeModel();

@@ -58,8 +58,8 @@ describe("numbers as text", () => {
     expect(["+1.4", "−2", "-2", ".5", "1,5", " 3 ", "1."].map(parse)).toEqual([
       1.4, -2, -2, 0.5, 1.5, 3, 1,
     ]);
-    expect(["", "-", "+", "two", "1.4.2", "Infinity", "NaN"].map(parse)).toEqual(
-      Array(7).fill(null),
+    expect(["", "-", "+", "two", "1.4.2", "Infinity", "NaN", "1e999"].map(parse)).toEqual(
+      Array(8).fill(null),
     );
   });
 });

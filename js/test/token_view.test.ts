@@ -1,4 +1,7 @@
+import { createElement, render } from "preact";
 import { beforeEach, describe, expect, it } from "vitest";
+import { Source } from "../src/host/reading";
+import { FiringList } from "../src/parts/firing_list";
 import tokenView from "../src/widgets/token_view";
 import { anyModel, open, settled, stubLayout } from "./any_model";
 import { bytes, packedSource } from "./packed";
@@ -101,9 +104,24 @@ describe("the token view", () => {
     await settled();
     expect(fake.model.get("_selected")).toEqual([[0, 7]]);
     expect(el.querySelector(".sk-legend")?.textContent).toContain("max 6 at “rained”");
-    el.querySelector<HTMLElement>('[aria-label="Unpin rain"]')!.click();
+    const unpin = el.querySelector<HTMLElement>('[aria-label="Unpin rain"]')!;
+    unpin.focus();
+    unpin.click();
     expect(fake.model.get("_selected")).toEqual([]);
+    await settled();
+    expect(document.activeElement).toBe(el.querySelector(".sk-root"));
     close();
+  });
+
+  it("lists the first of more features than a call has room for", () => {
+    const sources = [new Source(packedSource({ 7: "rain" }, [[[7, 6]]]))];
+    const one = { source: 0, column: 0, mean: 6, size: 6, max: 6, count: 1 };
+    const firing = Array(200_000).fill(one);
+    const el = document.createElement("div");
+    const rest = { caption: "", hueOf: () => undefined, full: false, onPin: () => {} };
+    render(createElement(FiringList, { firing, sources, ...rest }), el);
+    expect(rows(el)).toHaveLength(40);
+    expect(el.querySelector<HTMLElement>(".sk-bar-cell span")?.style.width).toBe("100%");
   });
 
   it("refuses a fourth feature", async () => {
@@ -171,6 +189,23 @@ describe("the token view", () => {
       "Text read at 5.resid_post: test dictionary",
     ]);
     expect(shade(read[1]!)).toEqual(["", "1.00", "", "", ""]);
+    close();
+  });
+
+  it("tells features of one name in several dictionaries apart in the card", async () => {
+    const other = {
+      ...packedSource({ 3: "rain" }, [[], [], [[3, 5]], [], []]),
+      site: "5.resid_post",
+    };
+    const fake = fakeReading({ _selected: [[0, 7]] });
+    fake.model.set("_sources", [...fake.model.get("_sources"), other] as never);
+    const { el, close } = open(tokenView, fake.model);
+    await settled();
+    tokens(el)[2]!.dispatchEvent(new Event("pointermove", { bubbles: true }));
+    await settled();
+    const shown = [...el.querySelectorAll(".sk-card-row")].map((row) => row.textContent);
+    expect(shown.slice(0, 2)).toEqual(["rain 3.resid_post6", "rain 5.resid_post5"]);
+    expect(shown).toHaveLength(3);
     close();
   });
 

@@ -5,6 +5,8 @@ import type { FromKernel } from "./protocol";
 /** Changes of one kind that follow on each other this quickly are one step: a slider's way, a word typed. */
 const ONE_STEP_MS = 700;
 const MOST = 50;
+/** They go out in one message, and the connection breaks at 10 MiB: three bytes a character at most. */
+const MOST_CHARACTERS = 3e6;
 
 /**
  * The documents that Undo and Redo go to, the nearest last.
@@ -36,7 +38,7 @@ export class History {
   note(before: PanelDocument, kind: string, now = performance.now()): void {
     const same = kind === this.#kind && now - this.#at < ONE_STEP_MS && this.future.length === 0;
     this.#at = now;
-    if (!same) this.#keep([...this.past, before].slice(-MOST), [], kind);
+    if (!same) this.#keep([...this.past, before], [], kind);
   }
 
   undo(now: PanelDocument): PanelDocument | undefined {
@@ -52,9 +54,11 @@ export class History {
   }
 
   #keep(past: PanelDocument[], future: PanelDocument[], kind = ""): void {
+    const kept = past.slice(-MOST);
+    while (kept.length > 1 && JSON.stringify([kept, future]).length > MOST_CHARACTERS) kept.shift();
     this.#kind = kind;
-    this.past = past;
+    this.past = kept;
     this.future = future;
-    this.#model.send({ v: 1, op: "remember", past, future });
+    this.#model.send({ v: 1, op: "remember", past: kept, future });
   }
 }

@@ -41,6 +41,8 @@ export class Panel {
     watch(model, "_document", signal, (document) => {
       if (document !== this.#known) this.#history.note(this.#known, "python");
       this.#known = document;
+      // That was of another document.
+      this.script.answered = null;
       this.#tell();
     });
     for (const question of [this.search, this.script, this.recipe, this.load]) {
@@ -95,7 +97,9 @@ export class Panel {
     // What was kept of a text is of another one now.
     const before = "prompt" in changes || "settings" in changes ? { before: [] } : {};
     const document = { ...this.document, ...before, ...changes };
-    this.#write(document, !("prompt" in changes) && this.session.shown);
+    // A prompt that is being typed waits for Run.
+    const typed = JSON.stringify(document.prompt) !== JSON.stringify(this.document.prompt);
+    this.#write(document, !typed && this.session.shown);
   }
 
   /** Changes one edit, and starts a text with it. */

@@ -67,11 +67,11 @@ export class Question<Args extends object, Answer> {
     this.#changed();
   }
 
-  /** Forgets what was asked and answered. */
-  clear(): void {
+  /** Forgets what was asked and answered; says why, where something is wrong. */
+  clear(failure: Failure | null = null): void {
     this.#asked = null;
     this.answered = null;
-    this.#settle(null);
+    this.#settle(failure);
   }
 
   #receive(reply: Reply<Answer>, buffers: DataView[]): void {

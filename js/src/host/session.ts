@@ -1,8 +1,8 @@
-import { baselineKey, contextKey, isEmpty } from "./document";
+import { baselineKey, contextKey, isEmpty, type PanelDocument } from "./document";
 import { silenceOf } from "./kernel";
 import { watch } from "./model";
-import type { PanelModel, Row, Texts } from "./panel_state";
-import type { Failure, FromKernel, ToKernel } from "./protocol";
+import type { PanelModel, Row, Stopped, Texts } from "./panel_state";
+import type { Failure, FromKernel, Parts, ToKernel } from "./protocol";
 import { Run } from "./run";
 import { overtaken, type Pair, settled } from "./shown";
 
@@ -17,6 +17,7 @@ const GLANCE_MS = 100;
 const PATIENCE_MS = 400;
 /** Baselines that are kept for the next run. */
 const MOST_KNOWN = 64;
+const UNKNOWN = { tokens: [], whole: false };
 
 /**
  * The runs of one panel, shared by all its views.
@@ -33,12 +34,14 @@ export class Session {
   readonly scales: Record<string, number> = {};
   #run: Run | null = null;
   #before: Pair[] = [];
-  /** The baselines of the last documents, by their keys. */
-  #known = new Map<string, string[]>();
+  /** The baselines of the last documents, by their keys, as far as they are here. */
+  #known = new Map<string, { tokens: string[]; whole: boolean }>();
   #gone = false;
   #count = 0;
   #lastSent = "";
   #sentAt = 0;
+  /** A change of this page was sent to the last run that the kernel took up. */
+  #steered = false;
   #frame = 0;
   #moving: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
@@ -89,10 +92,10 @@ export class Session {
     const { document, texts, complete } = run;
     return texts.map((parts, k) => {
       const seed = document.settings.seeds[k] ?? 0;
-      const known = this.#known.get(baselineKey(document, seed)) ?? [];
-      const pair = overtaken(this.#before[k], document, seed, parts, known, complete);
+      const { tokens, whole } = this.#known.get(baselineKey(document, seed)) ?? UNKNOWN;
+      const pair = overtaken(this.#before[k], document, seed, parts, tokens, complete);
       const writing = !complete && !texts.slice(k + 1).some(({ steered }) => steered.length > 0);
-      return { ...pair, writing, stopped: run.end?.stopped[k] ?? null };
+      return { ...pair, writing, both: writing && !whole, stopped: run.end?.stopped[k] ?? null };
     });
   }
 
@@ -141,7 +144,7 @@ export class Session {
     // All but the edits holds for a whole text.
     const fits = run !== null && contextKey(document) === contextKey(run.document);
     if (this.midway && begun && fits && !run.complete) {
-      this.#send({ v: 1, rid: run.rid, op: "change", document });
+      this.#steer(run.rid);
       return;
     }
     const due = this.running ? this.#sentAt + (begun ? GLANCE_MS : PATIENCE_MS) : 0;
@@ -162,6 +165,12 @@ export class Session {
     this.#send({ v: 1, rid: this.#run.rid, op: "stop" });
     // A kernel that has not begun cannot confirm: the page need not wait for it.
     if (!this.#run.accepted) this.#endHere();
+  }
+
+  /** Has the running text go on with the page's edits. */
+  #steer(rid: string): void {
+    this.#steered = true;
+    this.#send({ v: 1, rid, op: "change", document: this.#model.get("_document") });
   }
 
   #begin(run: Run): void {
@@ -191,21 +200,21 @@ export class Session {
   #adopt({ rid, document, anew }: Extract<FromKernel, { op: "start" }>): void {
     const own = rid.startsWith(`${this.#nonce}-`);
     if (own && rid !== this.#lastSent) return; // superseded
+    // Python begins again for a change of ours that came after the last token: the hand may have moved on.
+    const ours = this.#steered && rid.startsWith("python-");
+    const differs = JSON.stringify(this.#model.get("_document")) !== JSON.stringify(document);
+    this.#steered = false;
     // Changes of another page are not echoed: its sliders show in its runs.
-    if (!own && anew) {
-      const shown = this.#model.get("_document");
-      if (JSON.stringify(shown) !== JSON.stringify(document))
-        this.#model.set("_document", document);
-    }
+    if (!own && !ours && anew && differs) this.#model.set("_document", document);
     if (rid !== this.#run?.rid) this.#begin(new Run(rid, document));
     if (this.#run) this.#run.accepted = true;
+    if (ours && differs) this.#steer(rid);
   }
 
   #take(run: Run, message: Extract<FromKernel, { op: "tokens" }>): void {
     run.receive(message);
-    run.texts.forEach(({ baseline, coefficients }, k) => {
-      this.#rescale(coefficients);
-      this.#learn(baselineKey(run.document, run.document.settings.seeds[k] ?? 0), baseline);
+    run.texts.forEach((parts, k) => {
+      this.#learn(run.document, k, parts, run.complete ? run.end?.stopped[k] : "cancelled");
     });
     if (run.length > 0) {
       clearTimeout(this.#silence);
@@ -244,16 +253,25 @@ export class Session {
 
   #remember(texts: Texts | null): void {
     if (!texts) return;
-    texts.samples.forEach(({ baseline, coefficients }, k) => {
-      this.#rescale(coefficients);
-      this.#learn(baselineKey(texts.document, texts.document.settings.seeds[k] ?? 0), baseline);
+    texts.samples.forEach((sample, k) => {
+      this.#learn(texts.document, k, sample, sample.stopped);
     });
   }
 
-  #learn(key: string, baseline: string[]): void {
-    if (baseline.length === 0 || baseline.length < (this.#known.get(key)?.length ?? 0)) return;
+  #learn(
+    document: PanelDocument,
+    k: number,
+    { baseline, steered, coefficients }: Parts,
+    stopped: Stopped | undefined,
+  ): void {
+    this.#rescale(coefficients);
+    const key = baselineKey(document, document.settings.seeds[k] ?? 0);
+    const known = this.#known.get(key) ?? UNKNOWN;
+    if (baseline.length === 0 || baseline.length < known.tokens.length) return;
+    // The two grow together: a baseline that stays behind has ended.
+    const ended = baseline.length < steered.length || stopped !== "cancelled";
     this.#known.delete(key);
-    this.#known.set(key, baseline);
+    this.#known.set(key, { tokens: baseline, whole: known.whole || ended });
     if (this.#known.size > MOST_KNOWN)
       this.#known.delete(this.#known.keys().next().value as string);
   }

@@ -20,6 +20,8 @@ export interface Pair {
   steered: Shown;
   /** It is being written, or is about to be. */
   writing: boolean;
+  /** So is the baseline. */
+  both: boolean;
   stopped: Stopped | null;
   measures: Measures | null;
 }
@@ -31,6 +33,7 @@ const empty = (seed: number): Pair => ({
   baseline: EMPTY,
   steered: EMPTY,
   writing: false,
+  both: false,
   stopped: null,
   measures: null,
 });
@@ -40,10 +43,9 @@ export function settled(texts: Texts | null): Pair[] {
   if (!texts) return [empty(0)];
   const prompt = leadOf(texts.document.prompt);
   const pair = (sample: Sample, k: number): Pair => ({
-    seed: texts.document.settings.seeds[k] ?? 0,
+    ...empty(texts.document.settings.seeds[k] ?? 0),
     baseline: { ...EMPTY, prompt, tokens: sample.baseline },
     steered: { ...EMPTY, prompt, tokens: sample.steered, coefficients: sample.coefficients },
-    writing: false,
     stopped: sample.stopped,
     measures: sample.measures,
   });
@@ -67,13 +69,13 @@ function overtake(
 /**
  * The texts of a seed while they are written.
  *
- * The baseline stays put for a prompt, seed and sampling: what is `known` of it needs no second look.
+ * The baseline stays put for a prompt, seed and sampling: `known` is all that has ever come of it.
  */
 export function overtaken(
   before: Pair | undefined,
   document: PanelDocument,
   seed: number,
-  { baseline, steered, coefficients }: Parts,
+  { steered, coefficients }: Parts,
   known: string[],
   ended: boolean,
 ): Pair {
@@ -82,9 +84,7 @@ export function overtaken(
   return {
     ...empty(seed),
     baseline:
-      known.length > 0 && known.length >= baseline.length
-        ? { ...EMPTY, prompt, tokens: known }
-        : overtake(old.baseline, prompt, baseline, [], ended),
+      known.length > 0 ? { ...EMPTY, prompt, tokens: known } : { ...old.baseline, fading: !ended },
     steered: overtake(old.steered, prompt, steered, coefficients, ended),
   };
 }

@@ -7,6 +7,7 @@ import type { EditRowProps } from "./edit_row";
 import { OWN_KEYS } from "./focus";
 import { NumberField } from "./number_field";
 import { isPaired, limitOf, partners } from "./operators";
+import { useOwnId } from "./own_id";
 import {
   CHAT,
   COUNTED,
@@ -29,6 +30,7 @@ const RELATIONS: Relation[] = [">", ">=", "<", "<="];
 export function EditDetails(props: EditRowProps) {
   const { row, rows, label, target, labelOf, described, onEdit, onHue } = props;
   const { edit } = row;
+  const id = useOwnId();
   return (
     <div class="sk-details">
       {edit.low !== undefined && (
@@ -64,7 +66,7 @@ export function EditDetails(props: EditRowProps) {
             <input
               {...OWN_KEYS}
               type="radio"
-              name={`${row.id}-colour`}
+              name={id}
               aria-label={`${label} ${HUE_NAMES[hue]}`}
               checked={row.hue === hue}
               onChange={() => onHue(hue)}
@@ -123,12 +125,12 @@ function WhereField({ row, label, chat, onEdit }: EditRowProps) {
         <DraftInput
           class="sk-count"
           type="number"
-          min={0.05}
+          min={0.01}
           max={1}
-          step={0.05}
+          step={0.01}
           value={where.decay ?? 1}
-          onCommit={({ validity, valueAsNumber: decay }) =>
-            validity.valid && onEdit({ where: { ...where, decay } })
+          onCommit={({ valueAsNumber: decay }) =>
+            decay > 0 && decay <= 1 && onEdit({ where: { ...where, decay } })
           }
         />
       </label>

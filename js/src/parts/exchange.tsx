@@ -4,11 +4,14 @@ import type { Panel } from "../host/panel";
 import { Button } from "./button";
 import { OWN_KEYS } from "./focus";
 
+/** The connection to the kernel breaks at 10 MiB, and some characters take two in a message. */
+const MOST_BYTES = 7e6;
+
 /** Takes the panel out as Python or as a recipe, and a recipe in. */
 export function Exchange({ panel }: { panel: Panel }) {
   const { script, recipe, load } = panel;
   const file = useRef<HTMLInputElement>(null);
-  const [shown, setShown] = useState<string | null>(null);
+  const [refused, setRefused] = useState(false);
   const [asked, setAsked] = useState({ script: false, recipe: false });
 
   useLayoutEffect(() => {
@@ -16,7 +19,7 @@ export function Exchange({ panel }: { panel: Panel }) {
       setAsked({ ...asked, script: false });
       // Some hosts keep the clipboard from their pages: then the script is shown, to be copied by hand.
       const copied = navigator.clipboard?.writeText(script.answered.result) ?? Promise.reject();
-      copied.catch(() => setShown(script.answered?.result ?? null));
+      copied.catch(() => setRefused(true));
     }
     if (asked.recipe && recipe.answered) {
       setAsked({ ...asked, recipe: false });
@@ -28,14 +31,21 @@ export function Exchange({ panel }: { panel: Panel }) {
     panel[what].clear();
     panel[what].ask({});
     setAsked({ ...asked, [what]: true });
-    setShown(null);
+    setRefused(false);
   };
   const read = async (input: HTMLInputElement) => {
-    const text = await input.files?.[0]?.text();
+    const chosen = input.files?.[0];
     input.value = "";
-    if (text !== undefined) load.ask({ text });
+    if (!chosen) return;
+    if (chosen.size <= MOST_BYTES) load.ask({ text: await chosen.text() });
+    else
+      load.clear({
+        kind: "TooLarge",
+        message: "The file is too large for the way to the kernel.",
+        hint: "At most 7 MB pass; sk.Recipe.load reads it in Python.",
+      });
   };
-  const copied = script.answered && !asked.script && shown === null;
+  const copied = script.answered && !asked.script && !refused;
   return (
     <>
       <Button title="A script that writes the steered text" onClick={() => ask("script")}>
@@ -62,14 +72,14 @@ export function Exchange({ panel }: { panel: Panel }) {
         hidden
         onChange={(event) => void read(event.currentTarget)}
       />
-      {shown !== null && (
+      {refused && script.answered && (
         <textarea
           {...OWN_KEYS}
           class="sk-script"
           readOnly
           rows={6}
           aria-label="Python script"
-          value={shown}
+          value={script.answered.result}
           onFocus={(event) => event.currentTarget.select()}
         />
       )}

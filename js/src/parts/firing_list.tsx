@@ -4,6 +4,7 @@ import { Button } from "./button";
 interface Props {
   /** What it is a list of, for those who cannot see where it stands. */
   caption: string;
+  /** The largest first. */
   firing: Firing[];
   sources: Source[];
   /** The hue of a pinned feature; undefined for others. */
@@ -16,7 +17,7 @@ const MOST_ROWS = 40;
 
 /** Features by how much they fire, with a button each that pins them. */
 export function FiringList({ caption, firing, sources, hueOf, full, onPin }: Props) {
-  const most = Math.max(...firing.map(({ size }) => size), 0);
+  const most = firing[0]?.size ?? 0;
   const shares = sources.every(({ calibrated }) => calibrated);
   const several = sources.length > 1;
   const span = firing.some(({ max, mean }) => max !== mean);

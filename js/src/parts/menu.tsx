@@ -11,7 +11,6 @@ interface Props {
 /** A button that shows a few things below itself, until Escape, or a click elsewhere. */
 export function Menu({ name, title, children }: Props) {
   const root = useRef<HTMLDivElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
   const [open, setOpen] = useState(false);
   useEffect(() => {
     if (!open) return;
@@ -25,7 +24,7 @@ export function Menu({ name, title, children }: Props) {
   }, [open]);
   const close = () => {
     setOpen(false);
-    button.current?.focus();
+    root.current!.querySelector("button")!.focus();
   };
   return (
     <div
@@ -37,7 +36,7 @@ export function Menu({ name, title, children }: Props) {
         if (event.key === "Escape" && open) close();
       }}
     >
-      <Button ref={button} title={title} aria-expanded={open} onClick={() => setOpen(!open)}>
+      <Button title={title} aria-expanded={open} onClick={() => setOpen(!open)}>
         {name}
       </Button>
       {open && <div class="sk-menu-items">{children(close)}</div>}

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { OWN_KEYS } from "./focus";
 import { format, moved, parse } from "./strength";
 
@@ -18,7 +18,7 @@ export function NumberField({ name, title, strength, limit, onMove }: Props) {
   const invalid = draft !== null && parse(draft) === null;
 
   // A strength that changes elsewhere, on the slider say, shows at once.
-  useEffect(() => {
+  useLayoutEffect(() => {
     setDraft((typed) => (typed !== null && parse(typed) === strength ? typed : null));
   }, [strength]);
 

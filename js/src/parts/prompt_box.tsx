@@ -81,8 +81,8 @@ export function PromptBox({ prompt, chat, onChange, onRun }: Props) {
               <Button
                 class="sk-quiet"
                 aria-label={`Remove turn ${index + 1}`}
-                disabled={messages.length === 1}
-                onClick={() => set(messages.toSpliced(index, 1))}
+                aria-disabled={messages.length === 1}
+                onClick={() => messages.length > 1 && set(messages.toSpliced(index, 1))}
               >
                 ×
               </Button>

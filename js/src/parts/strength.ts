@@ -70,11 +70,12 @@ export function format(strength: number): string {
   return (strength < 0 ? "\u2212" : "+") + digits;
 }
 
-/** What was typed as a number; null if it is none. Takes a minus sign or a hyphen, a point or a comma. */
+/** What was typed as a finite number; null if it is none. Takes a minus sign or a hyphen, a point or a comma. */
 export function parse(text: string): number | null {
   const plain = text
     .trim()
     .replace(/^[\u2212\u2013]/, "-")
     .replace(",", ".");
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : null;
+  const typed = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : Infinity;
+  return Number.isFinite(typed) ? typed : null;
 }

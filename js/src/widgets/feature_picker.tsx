@@ -35,11 +35,6 @@ interface Search {
   feature: number | null;
 }
 
-interface Shared {
-  features: () => PickerFeatures;
-  find: Question<Search, object>;
-}
-
 /** How much of the list Python is told. */
 const TOLD = 200;
 
@@ -75,16 +70,13 @@ const WAYS: Record<Way, { name: string; hint: string; value: string; title: stri
     title: "",
   },
 };
-function shared(model: AnyModel<State>, signal: AbortSignal): Shared {
-  return {
-    features: once(() => new PickerFeatures(model.get("_features"), model.get("_families"))),
-    find: new Question(model as unknown as AnyModel, "find", signal),
-  };
-}
 
-function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
-  const { find } = shared;
-  const features = shared.features();
+function FeaturePicker({ model, shared, signal }: ViewProps<State, () => PickerFeatures>) {
+  const features = shared();
+  // What is searched for is a view's own, and so is what was found.
+  const find = useState(
+    () => new Question<Search, object>(model as unknown as AnyModel, "find", signal),
+  )[0];
   useTraits(model, ["_selected"], signal, (listener) => find.subscribe(listener));
   const [search, setSearch] = useState<Search>({
     by: "words",
@@ -146,6 +138,8 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
     const next = chosen.has(index) ? selected.filter((one) => one !== index) : [...selected, index];
     model.set("_selected", next);
     model.save_changes();
+    const feature = next.at(-1) ?? null;
+    if (search.by === "nearest" && feature !== search.feature) ask({ feature });
   };
   return (
     <div class="sk-root sk-feature-picker" ref={root}>
@@ -161,7 +155,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
         {search.by === "nearest" ? (
           <span class="sk-grow">
             {search.feature === null
-              ? "Choose a feature first, then search by nearness again."
+              ? "Choose a feature: those nearest to it come first."
               : `Nearest to ${features.name(search.feature)}`}
           </span>
         ) : (
@@ -179,7 +173,7 @@ function FeaturePicker({ model, shared, signal }: ViewProps<State, Shared>) {
             onKeyDown={(event) => {
               if (event.key !== "ArrowDown") return;
               event.preventDefault();
-              root.current!.querySelector<HTMLElement>("[role=listbox]")!.focus();
+              root.current!.querySelector<HTMLElement>("[role=listbox]")?.focus();
             }}
           />
         )}
@@ -276,4 +270,6 @@ function count(n: number): string {
   return n.toLocaleString("en");
 }
 
-export default widget(FeaturePicker, shared);
+export default widget<State, () => PickerFeatures>(FeaturePicker, (model) =>
+  once(() => new PickerFeatures(model.get("_features"), model.get("_families"))),
+);

@@ -74,7 +74,7 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
       pair,
       text: baseline,
       other: baseline.prompt === pair.steered.prompt ? pair.steered : null,
-      running: pair.writing && (baseline.fading || baseline.ghost.length > 0),
+      running: pair.both,
       figures,
       warnings: [],
     };
@@ -103,10 +103,10 @@ function SteeringPanel({ model, shared: panel, signal }: ViewProps<PanelState, P
     >
       <div class="sk-tools">
         <span class="sk-about">{model.get("_about")}</span>
-        <Button disabled={!panel.canUndo} onClick={() => panel.undo()}>
+        <Button aria-disabled={!panel.canUndo} onClick={() => panel.undo()}>
           Undo
         </Button>
-        <Button disabled={!panel.canRedo} onClick={() => panel.redo()}>
+        <Button aria-disabled={!panel.canRedo} onClick={() => panel.redo()}>
           Redo
         </Button>
         <Button title="Back to what the panel began with" onClick={() => panel.reset()}>

@@ -136,9 +136,11 @@ function TokenView({ model, signal }: ViewProps<State, null>) {
               {special[pointed.index] ? ", special: out of scale, not coloured" : ""}
             </span>
           </div>
-          {cardRows(reading, pinned, pointed.index).map(([name, value]) => (
-            <div class="sk-card-row" key={name}>
-              <span>{name}</span>
+          {cardRows(reading, pinned, pointed.index).map(({ key, source, column, value }) => (
+            <div class="sk-card-row" key={key}>
+              <span>
+                {source.name(column)} {sources.length > 1 && <small>{source.site}</small>}
+              </span>
               <span class="sk-figure">{value === 0 ? "–" : figure(value)}</span>
             </div>
           ))}
@@ -263,25 +265,35 @@ function heading(tokens: string[], [first, last]: number[], n: number): string {
   return `${features} over tokens ${first! + 1} to ${last! + 1}, ranked by their mean`;
 }
 
+interface CardRow {
+  key: string;
+  source: Source;
+  column: number;
+  value: number;
+}
+
 /** What the card says of a token: the pinned features, then the strongest. */
 function cardRows(
   { sources, special }: Reading,
   pinned: State["_selected"],
   token: number,
-): [name: string, value: number][] {
+): CardRow[] {
   if (special[token]) return [];
-  const rows = pinned.flatMap(([source, feature]): [string, number][] => {
-    const of = sources[source]!;
-    const column = of.column(feature);
-    return column === undefined ? [] : [[of.name(column), of.along(column)[token]!]];
+  const row = (place: number, column: number, value: number): CardRow => {
+    return { key: `${place} ${column}`, source: sources[place]!, column, value };
+  };
+  const rows = pinned.flatMap(([place, feature]) => {
+    const source = sources[place]!;
+    const column = source.column(feature);
+    return column === undefined ? [] : [row(place, column, source.along(column)[token]!)];
   });
-  const known = new Set(rows.map(([name]) => name));
+  const known = new Set(rows.map(({ key }) => key));
   const strongest = sources
     .flatMap((of, source) => of.firing(source, token, token, special))
     .sort((a, b) => b.size - a.size)
     .slice(0, LISTED_IN_CARD)
-    .map(({ source, column, mean }): [string, number] => [sources[source]!.name(column), mean])
-    .filter(([name]) => !known.has(name));
+    .map(({ source, column, mean }) => row(source, column, mean))
+    .filter(({ key }) => !known.has(key));
   return [...rows, ...strongest];
 }
 
