@@ -82,6 +82,24 @@ def test_a_sweep_starts_from_the_edits_and_leads_back_to_them(lab: skw.Lab, feat
     assert lab.plan[0].strength == 0, "the edit that was swept is gone"
 
 
+def test_a_sweep_steers_what_was_swept_and_nothing_else(lab: skw.Lab, features: sk.Dictionary) -> None:
+    rain, dragon = features["rain"], features["dragon"]
+    lab.plan = [rain.cap(0, 1, unit="max")]
+    name = lab._edits[0]["id"]
+    ask(lab, "sweep", edit=name)
+    for others in ([dragon.cap(0, 1, unit="max")], [rain.add(1, unit="max")]):
+        lab.plan = others  # under the name that the other had
+        assert lab._edits[0]["id"] == name
+        lab.sweep.strength = None
+        lab.sweep.set_state({"_chosen": 6})
+        assert list(lab.plan) == others
+
+    where = sk.Where(prompt=False)
+    lab.plan = [rain.cap(7, 8, unit="norm", where=where)]
+    lab.sweep.set_state({"_chosen": 8})
+    assert list(lab.plan) == [rain.cap(0, 2, unit="max", where=where)], "strengths count in the unit that was swept"
+
+
 def test_an_edit_at_rest_is_swept_along_its_slider(lab: skw.Lab, features: sk.Dictionary) -> None:
     lab.plan = [features["rain"].add(0, unit="max")]
     ask(lab, "sweep", edit=lab._edits[0]["id"])

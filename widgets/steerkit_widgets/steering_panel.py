@@ -33,6 +33,8 @@ from steerkit_widgets._targets import Targets, key
 from steerkit_widgets._writing import Writer
 
 N_FOUND = 12  # features that a search shows
+# Of an edit as JSON: what tells it from others, and how strong it is.
+WHAT, HOW_MUCH = ("target", "operator"), ("strength", "unit", "low")
 ARGUMENTS = ["prompt", "max_new_tokens", "seeds", "temperature", "top_p", "limit", "presets"]
 
 
@@ -258,20 +260,27 @@ class SteeringPanel(AskedWidget):
             PlanError: It cannot be written.
         """
         said = self._known.write(edit)
-        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in ("target", "operator"))]
+        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in WHAT)]
         if same:
             self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
         else:
             self._ask(edits=rows([said], self.rows))
         self.start()
 
-    def set_strength(self, name: str, strength: float) -> None:
-        """Change the strength of the edit with this name among `rows`."""
-        self._ask(
-            edits=tuple(
-                replace(row, edit={**row.edit, "strength": strength}) if row.id == name else row for row in self.rows
-            )
-        )
+    def set_strength(self, row: Row, strength: float) -> bool:
+        """Change the strength of an edit that is or was one of `rows`, in the unit that it has there.
+
+        Returns:
+            Whether it still is: names are given out again, so that its target and operator have to be the same too.
+        """
+        now = next((one for one in self.rows if one.id == row.id), None)
+        if now is None or any(now.edit[part] != row.edit[part] for part in WHAT):
+            return False
+        size = {part: said for part, said in row.edit.items() if part in HOW_MUCH}
+        kept = {part: said for part, said in now.edit.items() if part not in HOW_MUCH}
+        edit = {**kept, **size, "strength": strength}
+        self._ask(edits=tuple(replace(one, edit=edit) if one == now else one for one in self.rows))
+        return True
 
     def limit(self, edit: Edit) -> float:
         """The strength at the end of an edit's slider."""
