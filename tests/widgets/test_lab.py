@@ -48,6 +48,7 @@ def test_each_text_is_read(lab: skw.Lab, features: sk.Dictionary) -> None:
     assert lab.tokens.reading.prompt.text == "One day, Mia"
     lab.selected = [features["rain"]]
     lab.tokens.set_state({"_span": [1, 2]})
+    lab.card.feature = features["cat"]  # by hand, as its neighbours are looked at
     lab.plan = [features["rain"].add(0.5, unit="max")]
     lab.panel.start()
     assert lab.wait(60)
@@ -57,6 +58,7 @@ def test_each_text_is_read(lab: skw.Lab, features: sk.Dictionary) -> None:
     assert reading.codes[0][0] is features
     assert lab.tokens.selected == [features["rain"]]
     assert lab.tokens.span is None, "it spoke of another text"
+    assert lab.card.feature == features["cat"], "a new text is no choice of a feature"
 
 
 def test_a_sweep_starts_from_the_edits_and_leads_back_to_them(lab: skw.Lab, features: sk.Dictionary) -> None:

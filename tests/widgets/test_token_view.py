@@ -59,6 +59,25 @@ def test_selected_features_and_span(reading: sk.Reading, features: sk.Dictionary
     assert view.selected == []
 
 
+def test_pins_that_stay_at_another_text_are_no_news(
+    storybook_model: sk.Model, reading: sk.Reading, features: sk.Dictionary
+) -> None:
+    noise, rain, cat = reading.targets[0], features["rain"], features["cat"]
+    view = skw.TokenView(reading, selected=[noise, rain])
+    card = skw.FeatureCard(cat)
+    skw.link(view, card)
+    card.feature = cat
+    heard: list[list[Any]] = []
+    view.observe(lambda _: heard.append(view.selected), "_selected")
+    view.reading = storybook_model.read("He sat in the sun.", [features, noise])
+    assert (view.selected, heard, card.feature) == ([noise, rain], [], cat)
+    assert view._silent == [[0, rain.index, "rain"]]
+    view.reading = storybook_model.read("It rained.", features)
+    assert heard == [view.selected] == [[rain]], "the other was not read there"
+    assert view._silent == []
+    card.close()
+
+
 def test_vectors_are_pinned_and_ranked_too(
     reading: sk.Reading, storybook_model: sk.Model, features: sk.Dictionary
 ) -> None:

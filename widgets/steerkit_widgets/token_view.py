@@ -74,9 +74,11 @@ class TokenView(Widget):
     def reading(self, reading: sk.Reading) -> None:
         with self._writing, self.hold_sync():
             pinned = self.selected
-            for name, value in {"_selected": [], "_silent": [], "_span": [], **self._take(reading)}.items():
-                setattr(self, name, value)
+            shown = self._take(reading)
+            # At once, and without a moment in which none is pinned: whoever is linked hears of changes alone.
             self.follow(pinned)
+            for name, value in {"_span": [], **shown}.items():
+                setattr(self, name, value)
 
     @property
     def selected(self) -> list[Target]:
