@@ -229,19 +229,22 @@ class SteeringPanel(AskedWidget):
 
     def follow(self, targets: Iterable[Target]) -> None:
         """Have an edit for each of these, at rest; those that came so before and are still at rest go."""
-        document = self._read()
-        wanted = {self._known.named(target)[0]: target for target in targets}
-        kept = [
-            row
-            for row in document.edits
-            if self._followed.get(row.id) != (name := key(row.edit["target"])) or name in wanted or not _at_rest(row)
-        ]
-        present = {key(row.edit["target"]) for row in kept}
-        new = [self._known.write(self._known.default(t)) for name, t in wanted.items() if name not in present]
-        edits = rows(new, kept)
-        added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
-        self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
-        self._ask(edits=edits)
+        with self._writing:
+            document = self._read()
+            wanted = {self._known.named(target)[0]: target for target in targets}
+            kept = [
+                row
+                for row in document.edits
+                if self._followed.get(row.id) != (name := key(row.edit["target"]))
+                or name in wanted
+                or not _at_rest(row)
+            ]
+            present = {key(row.edit["target"]) for row in kept}
+            new = [self._known.write(self._known.default(t)) for name, t in wanted.items() if name not in present]
+            edits = rows(new, kept)
+            added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
+            self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
+            self._ask(edits=edits)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -250,8 +253,9 @@ class SteeringPanel(AskedWidget):
 
     def add(self, target: Target) -> None:
         """Add an edit of a vector or feature, at rest."""
-        row = self._known.write(self._known.default(target))
-        self._ask(edits=rows([row], self.rows))
+        with self._writing:
+            row = self._known.write(self._known.default(target))
+            self._ask(edits=rows([row], self.rows))
 
     def steer(self, edit: Edit) -> None:
         """Start a text with this edit, in place of the one that does the same to the same target, or beside the others.
@@ -259,12 +263,13 @@ class SteeringPanel(AskedWidget):
         Raises:
             PlanError: It cannot be written.
         """
-        said = self._known.write(edit)
-        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in WHAT)]
-        if same:
-            self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
-        else:
-            self._ask(edits=rows([said], self.rows))
+        with self._writing:
+            said = self._known.write(edit)
+            same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in WHAT)]
+            if same:
+                self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
+            else:
+                self._ask(edits=rows([said], self.rows))
         self.start()
 
     def set_strength(self, row: Row, strength: float) -> bool:
@@ -273,14 +278,15 @@ class SteeringPanel(AskedWidget):
         Returns:
             Whether it still is: names are given out again, so that its target and operator have to be the same too.
         """
-        now = next((one for one in self.rows if one.id == row.id), None)
-        if now is None or any(now.edit[part] != row.edit[part] for part in WHAT):
-            return False
-        size = {part: said for part, said in row.edit.items() if part in HOW_MUCH}
-        kept = {part: said for part, said in now.edit.items() if part not in HOW_MUCH}
-        edit = {**kept, **size, "strength": strength}
-        self._ask(edits=tuple(replace(one, edit=edit) if one == now else one for one in self.rows))
-        return True
+        with self._writing:
+            now = next((one for one in self.rows if one.id == row.id), None)
+            if now is None or any(now.edit[part] != row.edit[part] for part in WHAT):
+                return False
+            size = {part: said for part, said in row.edit.items() if part in HOW_MUCH}
+            kept = {part: said for part, said in now.edit.items() if part not in HOW_MUCH}
+            edit = {**kept, **size, "strength": strength}
+            self._ask(edits=tuple(replace(one, edit=edit) if one == now else one for one in self.rows))
+            return True
 
     def limit(self, edit: Edit) -> float:
         """The strength at the end of an edit's slider."""
