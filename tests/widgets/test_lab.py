@@ -147,6 +147,10 @@ def test_it_saves_itself(lab: skw.Lab, tmp_path: Any) -> None:
         assert getattr(lab, name).model_id in written
     assert ask(lab, "page")["result"] == written
     assert "<html" not in lab.still()
+    lab.card.close()
+    with pytest.raises(RuntimeError, match="This FeatureCard is closed"):
+        lab.save_html(tmp_path / "lab.html")
+    assert "This FeatureCard is closed" in ask(lab, "page")["error"]["message"]
 
 
 def test_what_it_refuses(lab: skw.Lab, storybook_model: sk.Model, features: sk.Dictionary) -> None:
