@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 import steerkit as sk
 import steerkit_widgets as skw
 from steerkit.errors import PromptError
-from steerkit_widgets import _worker
+from steerkit_widgets import _sweeping, _worker
 
 WET = ["It rained all day.", "The rain fell on the roof."]
 DRY = ["He sang all day.", "The cat sat on the roof."]
@@ -106,6 +107,36 @@ def test_an_edit_at_rest_is_swept_along_its_slider(lab: skw.Lab, features: sk.Di
     lab.plan = [features["rain"].add(0, unit="max")]
     ask(lab, "sweep", edit=lab._edits[0]["id"])
     assert lab.sweep.sweep.strengths[-1] == lab.panel.limit(lab.plan[0]) > 0
+
+
+def test_a_cap_is_swept_from_its_lower_bound(lab: skw.Lab, features: sk.Dictionary) -> None:
+    lab.plan = [features["rain"].cap(1, 2)]
+    assert ask(lab, "sweep", edit=lab._edits[0]["id"])["op"] == "answer"
+    assert [run.plan[0].low for run in lab.sweep.sweep] == [1] * 9
+    assert (lab.sweep.sweep.strengths[0], lab.sweep.sweep.strengths[4], lab.sweep.sweep.strengths[-1]) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("low", "strength", "swept"),
+    [
+        (None, -1.0, (0.0, -1.0, -2.0)),
+        (None, 0.0, (0.0, 2.5, 5.0)),
+        (-2.0, -1.0, (-2.0, -1.0, 0.0)),
+        (2.0, 2.0, (2.0, 4.5, 7.0)),
+        (2 / 3, 1.0, (2 / 3, 1.0, 1.333333)),
+        (2e-7, 1.0, (2e-7, 1.0, 2.0)),
+    ],
+)
+def test_which_strengths_are_swept(
+    features: sk.Dictionary, low: float | None, strength: float, swept: tuple[float, float, float]
+) -> None:
+    rain = features["rain"]
+    edit = rain.add(strength) if low is None else rain.cap(low, strength)
+    strengths = _sweeping.strengths(edit, 5.0)
+    assert (strengths[0], strengths[4], strengths[-1]) == pytest.approx(swept)
+    assert all(math.copysign(1, s) > 0 for s in strengths if s == 0), "-0 is read as a strength of its own"
+    for value in strengths:
+        edit.with_strength(value)  # none is below the lower bound
 
 
 def test_a_sweep_keeps_the_norm_where_the_panel_does(lab: skw.Lab, features: sk.Dictionary) -> None:
