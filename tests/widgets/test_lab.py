@@ -16,6 +16,7 @@ from steerkit.errors import PromptError
 from steerkit_widgets import _sweeping, _worker
 
 WET = ["It rained all day.", "The rain fell on the roof."]
+EARLY = "3.resid_post"
 DRY = ["He sang all day.", "The cat sat on the roof."]
 
 
@@ -169,6 +170,28 @@ def test_it_takes_vectors_and_several_dictionaries(storybook_model: sk.Model, fe
     assert lab.card.feature == features["cat"]
     assert [dictionary for dictionary, _ in lab.tokens.reading.codes] == [features, second]
     lab.close()
+
+
+def test_features_of_one_name_can_be_told_apart(
+    storybook_model: sk.Model, lab: skw.Lab, features: sk.Dictionary
+) -> None:
+    def told(feature: sk.Feature) -> str:
+        name, shown = lab.panel._known.named(feature)
+        assert lab.panel._targets[name] == shown, "what is shown goes with the dictionaries that there are"
+        return shown["detail"].partition(" · ")[0]
+
+    rain, cat = features["rain"], features["cat"]
+    early, reft = (storybook_model.dictionary(name)["rain"] for name in (EARLY, "reft_l4"))
+    lab.plan = [rain.add(1)]
+    assert told(rain) == f"feature {rain.index}"
+    lab.plan = [early.add(1), cat.add(1)]
+    assert told(cat) == f"feature {cat.index} at 4.resid_post"
+    lab.plan = [rain.add(1), early.add(1), reft.add(1), cat.add(1)]
+    assert told(rain) == f"feature {rain.index} of storybook/4.resid_post", "another is at this site too"
+    assert told(early) == f"feature {early.index} at {EARLY}"
+    assert told(reft) == f"feature {reft.index} of storybook/reft_l4"
+    details = [lab.panel._known.named(feature)[1]["detail"] for feature in (rain, early, reft)]
+    assert [edit["label"] for edit in lab._edits] == [*(f"rain · {detail}" for detail in details), "cat"]
 
 
 def test_it_saves_itself(lab: skw.Lab, tmp_path: Any) -> None:

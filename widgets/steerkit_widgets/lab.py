@@ -199,13 +199,17 @@ class Lab(AskedWidget):
             self.panel.start()
 
     def _list_edits(self, _: object = None) -> None:
-        rows = [row for row in self.panel.rows if _sweeping.can_be_swept(row.edit["operator"])]
         shown = self.panel._targets
+        rows = [
+            (row.id, shown[name])
+            for row in self.panel.rows
+            if _sweeping.can_be_swept(row.edit["operator"]) and (name := key(row.edit["target"])) in shown
+        ]
+        labels = [target["label"] for _, target in rows]
         with self._writing:
             self._edits = [
-                {"id": row.id, "label": shown[name]["label"]}
-                for row in rows
-                if (name := key(row.edit["target"])) in shown
+                {"id": name, "label": label if labels.count(label) == 1 else f"{label} · {target['detail']}"}
+                for label, (name, target) in zip(labels, rows, strict=True)
             ]
 
     def _read_soon(self, _: object) -> None:

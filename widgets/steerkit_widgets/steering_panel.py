@@ -109,6 +109,7 @@ class SteeringPanel(AskedWidget):
         self._writer = Writer(model, self._known)
         self._running = Running(self._writer, lambda message: self.send(message), self._save, self.log)
         self._followed: dict[str, str] = {}
+        self._offered = 0  # dictionaries at the time when targets were last shown
         # The documents that Undo and Redo go to. No trait: saved notebooks would have what was deleted.
         self._history: dict[str, list[Any]] = {"past": [], "future": []}
         edits = []
@@ -327,7 +328,10 @@ class SteeringPanel(AskedWidget):
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:
         found = self._known.mentioned([self._document, self._presets])
-        new = {name: target for name, target in found.items() if name not in self._targets}
+        if (offered := len(self._known.dictionaries)) != self._offered:  # what tells features apart is another now
+            self._offered, new = offered, found | self._known.mentioned(list(self._targets.values()))
+        else:
+            new = {name: target for name, target in found.items() if name not in self._targets}
         if new:
             with self._writing:
                 self._targets = {**self._targets, **{name: self._known.named(t)[1] for name, t in new.items()}}
