@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
@@ -147,8 +146,12 @@ def test_what_it_refuses(reading: sk.Reading, features: sk.Dictionary) -> None:
         skw.TokenView(reading, select=[])
     with pytest.raises(ValueError, match="was not read here"):
         skw.TokenView(reading, selected=["rain"])
-    with pytest.raises(TraitError, match="at most 3"):
-        skw.TokenView(reading).selected = [features[i] for i in range(4)]
+    with pytest.raises(ValueError, match=r"4 features cannot colour the text at once\. Give at most 3"):
+        skw.TokenView(reading, selected=[features[i] for i in range(4)])
+    view = skw.TokenView(reading, selected=[features["rain"]])
+    with pytest.raises(ValueError, match="at most 3"):
+        view.selected = [features[i] for i in range(4)]
+    assert (view.selected, view._silent) == ([features["rain"]], [])
 
 
 def test_a_saved_page_has_its_state_and_no_way_out_of_it(reading: sk.Reading, tmp_path: Any) -> None:
