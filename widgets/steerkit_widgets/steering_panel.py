@@ -360,8 +360,10 @@ class SteeringPanel(AskedWidget):
 
     def _load(self, arguments: dict[str, Any]) -> Answer:
         text = Record(arguments, "a recipe").take("text", str)
-        recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
-        self._ask(**exchange.changes_of(recipe), **self._known.plan(recipe.plan))
+        recipe = exchange.recipe_in(text, self._known.dictionaries)
+        changes = {**exchange.changes_of(recipe), **self._known.plan(recipe.plan)}
+        Document.read(replace(self._read(), **changes).to_json())  # traitlets would say less well what is wrong
+        self._ask(**changes)
         self.start()
         unlike = Circumstances.of(self._model, recipe.plan).unlike(recipe.made_with)
         return Answer("\n".join([recipe.describe(), *unlike]))
