@@ -64,6 +64,11 @@ def test_runs_come_by_strength(sweep: sk.Sweep) -> None:
     assert view._about == "rain, in norm"
 
 
+def test_what_has_no_unit_names_none(storybook_model: sk.Model, features: sk.Dictionary) -> None:
+    sweep = storybook_model.sweep(PROMPT, features["rain"].scale(2), strengths=[0, 2], max_new_tokens=1)
+    assert skw.SweepView(sweep)._about == "rain"
+
+
 @pytest.mark.parametrize("effect", [float("nan"), float("inf")])
 def test_an_effect_that_is_no_number_has_no_point(sweep: sk.Sweep, effect: float, tmp_path: Path) -> None:
     view = skw.SweepView(sweep, effect=lambda _: effect)

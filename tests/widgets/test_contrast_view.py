@@ -40,6 +40,9 @@ def test_a_vector_and_features_come_out(view: skw.ContrastView, features: sk.Dic
     assert (vector.label, list(map(str, vector.sites))) == ("wet", ["4.resid_post"])
     reading = view.model.read("It rained all day.", vector).coefficients.mean()
     assert reading > view.model.read("He sang all day.", vector).coefficients.mean()
+    view.positives = ["The dog ran over the roof."]
+    changed = view.vector("wet")
+    assert not changed["4.resid_post"].equal(vector["4.resid_post"]), "of the texts as they stand"
 
 
 def test_the_page_asks(view: skw.ContrastView, caplog: Any) -> None:

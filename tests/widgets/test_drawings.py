@@ -1,5 +1,7 @@
 """Pictures by CircuitsVis: what they show, and that nothing in their HTML asks the network."""
 
+import sys
+
 import pytest
 import torch
 
@@ -27,6 +29,19 @@ def test_a_table_takes_the_strongest_features_where_none_are_named(
     strongest = [int(index) for index in reading.top(len(table.along))["feature"]]
     assert [feature.index for feature in table.along] == strongest
     assert "unpkg" not in table._repr_html_()
+
+
+def test_without_circuitsvis_they_say_what_to_install(
+    storybook_model: sk.Model, features: sk.Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "circuitsvis"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "circuitsvis", None)
+    told = r"needs the package circuitsvis, which is not installed. Install steerkit-lab\[lab\]."
+    with pytest.raises(ImportError, match=f"AttentionView {told}"):
+        skw.AttentionView(storybook_model, PROMPT, layer=1)
+    with pytest.raises(ImportError, match=f"TokenTable {told}"):
+        skw.TokenTable([storybook_model.read(PROMPT, features)])
 
 
 def test_what_is_no_reading_is_refused(storybook_model: sk.Model, features: sk.Dictionary) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
@@ -119,8 +118,12 @@ def test_chosen_features(picker: Page, features: sk.Dictionary) -> None:
     assert picker._selected == [features["rain"].index, 3]
     picker.set_state({"_selected": [5]})
     assert picker.selected == [features[5]]
-    with pytest.raises(TraitError, match="each feature once"):
-        picker.selected = [features[5], features[5]]
+    with pytest.raises(ValueError, match=r"is chosen twice\. Give each feature once"):
+        picker.selected = [features[5], features[4], features[5]]
+    with pytest.raises(ValueError, match="is chosen twice"):
+        skw.FeaturePicker(features, selected=[features[5], features[5]])
+    picker.follow([features[5], features[4], features[5]])
+    assert picker.selected == [features[5], features[4]]
 
 
 def test_without_a_model_it_searches_labels_alone(features: sk.Dictionary) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import steerkit_widgets
 from steerkit.cli import COMMANDS, main
 from steerkit_widgets.cli import add_lab, notebook
 
@@ -35,10 +36,18 @@ def test_what_is_served() -> None:
     assert "sk.load_dictionary('a/b')" in cell.source
 
 
-def test_without_voila_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setitem(sys.modules, "voila.app", None)
+@pytest.mark.parametrize("hidden", ["voila.app", "nbformat"])
+def test_without_its_packages_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, hidden: str
+) -> None:
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{hidden}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, hidden, None)
+    monkeypatch.delitem(sys.modules, "steerkit_widgets.cli")
+    monkeypatch.setattr(steerkit_widgets, "cli", None)  # it is imported anew
     assert main(["lab", "--no-browser"]) == 2
-    assert "Install steerkit-lab[lab]" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"the package {hidden.partition('.')[0]}, which is not installed. Install steerkit-lab[lab]" in said
 
 
 def test_help(capsys: Any) -> None:

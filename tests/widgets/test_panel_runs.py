@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from panel_page import Page
 
 from steerkit.errors import EditError
+from steerkit_widgets._generation import Generation
 
 
 class Gate:
@@ -123,6 +125,101 @@ def test_a_change_that_comes_after_the_last_token_is_written_anew(
     assert panel.run.plan[0].strength == 4
     assert "".join(panel.gathered(runs[1])["steered"]) == panel.run.text
     assert panel._texts["document"]["before"] == []
+
+
+def hook(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch, *after: Callable[[], Any]) -> None:
+    """Do one of these after each call of a method, as long as there are any."""
+    do, left = getattr(owner, name), iter(after)
+
+    def hooked(*arguments: Any) -> Any:
+        done = do(*arguments)
+        next(left, lambda: None)()
+        return done
+
+    monkeypatch.setattr(owner, name, hooked)
+
+
+def change(panel: Page, strength: float, rid: str = "a") -> None:
+    panel.ask(rid=rid, op="change", document=panel.document([strength]))
+
+
+def test_a_change_reaches_a_text_that_is_written_anew_by_the_name_of_the_old(
+    panel: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(panel._writer, "write", monkeypatch, lambda: change(panel, 4.0))
+    hook(panel._running, "_begin_again", monkeypatch, lambda: change(panel, 5.0))  # the second waits for the model
+    panel.run_from_page("a")
+    assert panel.wait(30)
+    assert panel.run.plan[0].strength == 5
+    assert panel._texts["document"]["before"] == [], "from the first token on"
+    assert len([message for message in panel.sent if message["op"] == "start"]) == 2
+
+
+def test_a_page_may_say_a_change_again_once_it_hears_of_the_text_that_is_written_anew(
+    panel: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again() -> None:
+        change(panel, 5.0)
+        change(panel, 5.0, panel._running._current.rid)
+
+    extend = Generation.extend
+
+    def extending(generation: Generation, *arguments: Any, **parts: Any) -> bool:
+        if generation.rid != "a" and parts.get("steered"):
+            again()  # at each of its tokens
+        return extend(generation, *arguments, **parts)
+
+    monkeypatch.setattr(Generation, "extend", extending)
+    hook(panel._writer, "write", monkeypatch, lambda: change(panel, 4.0))
+    panel.run_from_page("a")
+    assert panel.wait(30)
+    assert panel.run.plan[0].strength == 5
+    assert [stage["until"] for stage in panel._texts["document"]["before"]] == [1], "it changes once"
+
+
+def test_a_text_that_is_written_anew_is_stopped_by_the_name_of_the_old(
+    panel: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(panel._writer, "write", monkeypatch, lambda: change(panel, 4.0))
+    hook(panel._running, "_begin_again", monkeypatch, lambda: panel.ask(rid="a", op="stop"))
+    panel.run_from_page("a")
+    assert panel.wait(30)
+    assert panel._running._current.end["stopped"] == ["cancelled"]
+
+
+def test_a_change_that_comes_as_the_text_is_written_anew_is_not_lost(
+    panel: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, push, late = Generation.offer, panel._running._push, iter([5.0])
+
+    def offered(generation: Generation, change: Any) -> bool:
+        taken = offer(generation, change)
+        if not taken and (waiting := generation.take_change()) is not None:
+            panel._running._begin_again(generation, waiting)  # as the other thread may at this moment
+        return taken
+
+    def pushed(generation: Generation, have: Any) -> None:
+        push(generation, have)
+        if generation.end is not None and (strength := next(late, None)) is not None:
+            change(panel, strength)
+
+    monkeypatch.setattr(Generation, "offer", offered)
+    monkeypatch.setattr(panel._running, "_push", pushed)
+    hook(panel._writer, "write", monkeypatch, lambda: change(panel, 4.0))
+    panel.run_from_page("a")
+    assert panel.wait(30)
+    assert panel.run.plan[0].strength == 5
+
+
+def test_a_change_that_waits_for_a_text_that_fails_is_written(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        change(panel, 4.0)
+        raise EditError("no")
+
+    hook(panel._writer, "write", monkeypatch, fail)
+    panel.run_from_page("a")
+    assert panel.wait(30)
+    assert panel.run.plan[0].strength == 4
 
 
 def test_a_change_does_not_start_a_text_that_was_stopped(panel: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -323,6 +324,20 @@ def test_a_script_and_a_recipe_write_the_text_again(panel: Page) -> None:
     other = json.dumps({**(made := json.loads(text)), "made_with": {**made["made_with"], "model": "other"}})
     panel.ask(op="load", rid="other", args={"text": other})
     assert f"model: {panel._model.name} here, other in the recipe" in panel.reply("other")["result"]
+    damaged: list[tuple[dict[str, Any], str]] = [
+        ({"prompt": {"text": "\ud83d"}}, r"cannot be shown in a panel\. .* half a character"),
+        ({"text": "\ud83d"}, "half a character"),
+        ({"prompt": {"messages": [{"content": "Hello"}]}}, r"messages\[0\] .* has no 'role'"),
+        ({"prompt": {"messages": []}}, r"cannot be shown in a panel: .* got \[\]"),
+        ({"tokens": [1e301]}, "number without bounds"),
+    ]
+    before = panel._document
+    for n, (wrong, told) in enumerate(damaged):
+        panel.ask(op="load", rid=f"damaged {n}", args={"text": json.dumps({**made, **wrong})})
+        error = panel.reply(f"damaged {n}")["error"]
+        assert error["kind"] == "PlanError"
+        assert re.search(told, error["message"])
+    assert panel._document == before
     panel.ask(op="load", rid="hostile", args={"text": '{"format": "<script>alert(1)</script>"}'})
     assert panel.reply("hostile")["op"] == "error"
 

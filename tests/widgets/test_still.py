@@ -1,6 +1,7 @@
 """What a notebook shows of each widget when it was saved without their states: never nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,25 @@ def test_it_says_what_it_is(storybook_model: sk.Model, features: sk.Dictionary, 
     widget = MAKERS[said](storybook_model, features)
     assert said in widget.still()
     widget.close()
+
+
+@pytest.mark.parametrize("said", MAKERS)
+def test_a_closed_widget_shows_that_alone_and_is_not_saved(
+    storybook_model: sk.Model,
+    features: sk.Dictionary,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    widget = MAKERS[said](storybook_model, features)
+    widget.close()
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: shown.append(data))
+    widget._ipython_display_()
+    assert shown == [{"text/plain": repr(widget), "text/html": widget.still()}]
+    with pytest.raises(RuntimeError, match=f"This {type(widget).__name__} is closed"):
+        widget.save_html(tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_panels_texts_stand_there(storybook_model: sk.Model, features: sk.Dictionary) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from traitlets import TraitError
 
 import steerkit as sk
 import steerkit_widgets as skw
@@ -57,6 +56,25 @@ def test_selected_features_and_span(reading: sk.Reading, features: sk.Dictionary
     assert (view.selected, view.span) == ([rain], (1, 3))
     view.selected = []
     assert view.selected == []
+
+
+def test_pins_that_stay_at_another_text_are_no_news(
+    storybook_model: sk.Model, reading: sk.Reading, features: sk.Dictionary
+) -> None:
+    noise, rain, cat = reading.targets[0], features["rain"], features["cat"]
+    view = skw.TokenView(reading, selected=[noise, rain])
+    card = skw.FeatureCard(cat)
+    skw.link(view, card)
+    card.feature = cat
+    heard: list[list[Any]] = []
+    view.observe(lambda _: heard.append(view.selected), "_selected")
+    view.reading = storybook_model.read("He sat in the sun.", [features, noise])
+    assert (view.selected, heard, card.feature) == ([noise, rain], [], cat)
+    assert view._silent == [[0, rain.index, "rain"]]
+    view.reading = storybook_model.read("It rained.", features)
+    assert heard == [view.selected] == [[rain]], "the other was not read there"
+    assert view._silent == []
+    card.close()
 
 
 def test_vectors_are_pinned_and_ranked_too(
@@ -128,8 +146,12 @@ def test_what_it_refuses(reading: sk.Reading, features: sk.Dictionary) -> None:
         skw.TokenView(reading, select=[])
     with pytest.raises(ValueError, match="was not read here"):
         skw.TokenView(reading, selected=["rain"])
-    with pytest.raises(TraitError, match="at most 3"):
-        skw.TokenView(reading).selected = [features[i] for i in range(4)]
+    with pytest.raises(ValueError, match=r"4 features cannot colour the text at once\. Give at most 3"):
+        skw.TokenView(reading, selected=[features[i] for i in range(4)])
+    view = skw.TokenView(reading, selected=[features["rain"]])
+    with pytest.raises(ValueError, match="at most 3"):
+        view.selected = [features[i] for i in range(4)]
+    assert (view.selected, view._silent) == ([features["rain"]], [])
 
 
 def test_a_saved_page_has_its_state_and_no_way_out_of_it(reading: sk.Reading, tmp_path: Any) -> None:

@@ -48,6 +48,38 @@ def test_who_sets_a_trait_waits_for_who_writes(made: Any, storybook_model: sk.Mo
     widget.close()
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda panel, cat: panel.follow([cat]),
+        lambda panel, cat: panel.add(cat),
+        lambda panel, cat: panel.steer(cat.add(1)),
+        lambda panel, cat: panel.set_strength(panel.rows[0], 2),
+    ],
+)
+def test_edits_that_two_threads_change_at_once_are_all_there(
+    act: Callable[[Any, Any], Any], storybook_model: sk.Model, features: sk.Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = skw.SteeringPanel(storybook_model, [features["rain"], features], PROMPT, 1)
+    ask, others = panel._ask, [threading.Thread(target=lambda: panel.add(features["dragon"]))]
+
+    def meanwhile(**changes: Any) -> None:
+        if others:
+            (other := others.pop()).start()
+            other.join(0.2)
+        ask(**changes)
+
+    other = others[0]
+    monkeypatch.setattr(panel, "_ask", meanwhile)
+    act(panel, features["cat"])
+    other.join(30)
+    alone = skw.SteeringPanel(storybook_model, [features["rain"], features], PROMPT, 1)
+    act(alone, features["cat"])
+    assert list(panel.plan) == [*alone.plan, features["dragon"].add(0, unit="max")]
+    panel.close()
+    alone.close()
+
+
 def test_what_is_pinned_while_a_reading_waits_stays_pinned(storybook_model: sk.Model, features: sk.Dictionary) -> None:
     view, reading = skw.TokenView(storybook_model.read("Mia sang.", features)), storybook_model.read(PROMPT, features)
     with view._writing:

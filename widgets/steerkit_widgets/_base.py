@@ -37,7 +37,11 @@ class Widget(anywidget.AnyWidget):
         self.on_msg(self._on_message)
 
     def save_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the widget as one HTML file that shows what it has now, without a kernel or a network."""
+        """Write the widget as one HTML file that shows what it has now, without a kernel or a network.
+
+        Raises:
+            RuntimeError: It is closed.
+        """
         Path(path).write_text(_page.page(self), encoding="utf-8")
 
     def still(self) -> str:
@@ -47,9 +51,11 @@ class Widget(anywidget.AnyWidget):
     def _ipython_display_(self, **_: Any) -> None:
         from IPython.display import display
 
-        # Two outputs: a saved notebook's page draws the widget at the first, if nothing draws the second.
-        display({"text/html": _page.place(self)}, raw=True)
-        data, metadata = self._repr_mimebundle_()
+        data, metadata = {"text/plain": repr(self)}, {}
+        if self.comm is not None:  # else it is closed, and no page has it
+            # Two outputs: a saved notebook's page draws the widget at the first, if nothing draws the second.
+            display({"text/html": _page.place(self)}, raw=True)
+            data, metadata = self._repr_mimebundle_()
         if html := self.still():
             data["text/html"] = html
         display(data, metadata=metadata, raw=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,24 @@ class Drawing:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._title})"
+
+
+@contextmanager
+def needed(view: str) -> Iterator[None]:
+    """Say what to install where CircuitsVis is missing.
+
+    Raises:
+        ImportError: It is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "circuitsvis":
+            raise
+        raise ImportError(
+            f"{view} needs the package circuitsvis, which is not installed. Install steerkit-lab[lab].",
+            name="circuitsvis",
+        ) from None
 
 
 def shown(tokens: Iterable[str]) -> list[str]:

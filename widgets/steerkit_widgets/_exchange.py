@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +12,11 @@ from steerkit.errors import PlanError
 from steerkit.recipes import Recipe
 from steerkit.script import script
 from steerkit_widgets._document import Document, plain_prompt
+from steerkit_widgets._incoming import check
 
 if TYPE_CHECKING:
     import steerkit as sk
+    from steerkit.dictionaries.dictionary import Dictionary
 
 MIDWAY = (
     "This text was steered from a token in its middle on, which {} cannot say. Press Run without the kept beginning, "
@@ -42,6 +46,21 @@ def recipe_of(model: sk.Model, run: sk.Run | None, document: Document | None) ->
     if run.stopped == "cancelled":
         run = replace(run, settings=replace(run.settings, max_new_tokens=len(run.token_ids)))
     return Recipe.of(model, run, document.prompt).to_json()
+
+
+def recipe_in(text: str, dictionaries: Iterable[Dictionary]) -> Recipe:
+    """The recipe in a file that a page has read.
+
+    Raises:
+        PlanError: It is no recipe, or has what no page can be sent: half a character, a number without bounds.
+        SteerkitError: Something in it means nothing.
+    """
+    recipe = Recipe.from_json(text, dictionaries=dictionaries)
+    try:
+        check(json.loads(text))  # the page's message was looked at, not what is written within its text
+    except ValueError as error:
+        raise PlanError(f"The recipe cannot be shown in a panel. {error}") from error
+    return recipe
 
 
 def changes_of(recipe: Recipe) -> dict[str, Any]:

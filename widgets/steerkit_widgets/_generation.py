@@ -37,10 +37,13 @@ class Generation:
     Args:
         rid: Names the run. Its maker chooses it.
         document: What it is made from.
+        after: The run in whose place it is written, with a change that came too late for that. A page may not have
+            heard of this one yet.
     """
 
-    def __init__(self, rid: str, document: Document) -> None:
+    def __init__(self, rid: str, document: Document, after: Generation | None = None) -> None:
         self.rid, self.document = rid, document
+        self._names = {rid} if after is None else {rid, *after._names}
         self.cancelled = threading.Event()
         self.ended = threading.Event()
         self.change: Document | None = None
@@ -49,6 +52,10 @@ class Generation:
         self.seconds = 0.0
         self._began = time.perf_counter()
         self._lock = threading.Lock()
+
+    def answers_to(self, rid: str) -> bool:
+        """Whether a page that names a run means this one."""
+        return rid in self._names
 
     def extend(self, sample: int, **parts: Iterable[Any]) -> bool:
         """Append to the lists of a seed; False, and nothing is appended, once the run has ended."""

@@ -40,9 +40,16 @@ def page(widget: ipywidgets.Widget) -> str:
     """A widget as a whole document, with its state.
 
     Raises:
+        RuntimeError: The widget is closed, or one within it is.
         ValueError: The state has a NaN or an infinity, which no page can read.
     """
     title = type(widget).__name__
+    for one in (widget, *(getattr(widget, name) for name in widget.keys)):
+        if isinstance(one, ipywidgets.Widget) and one.comm is None:
+            raise RuntimeError(
+                f"This {type(one).__name__} is closed and has no state left to save. Make another: "
+                f"{type(one).__name__}(...), and save it before you close it."
+            )
     state = {"version_major": 2, "version_minor": 0, "state": dependency_state([widget], drop_defaults=False)}
     # What looks like a tag must not end the script.
     saved = json.dumps(state, allow_nan=False).replace("<", "\\u003c")

@@ -64,16 +64,18 @@ class Running:
         Raises:
             RuntimeError: The panel is closed.
         """
-        generation = Generation(rid or f"python-{time.monotonic_ns()}", document)
         with self._beginning:
-            if self._closed:
-                raise RuntimeError("This panel is closed and writes no more texts. Make another: SteeringPanel(...).")
-            previous, self._current = self._current, generation
-            if previous is not None:
-                previous.cancelled.set()
-            self._send(generation.started(anew=True))
-            # One that waits and gives way has nobody else to say that it has ended.
-            self._worker.submit(lambda: self._generate(generation), dropped=generation.ended.set)
+            self._begin(Generation(rid or _own_name(), document))
+
+    def _begin(self, generation: Generation) -> None:
+        if self._closed:
+            raise RuntimeError("This panel is closed and writes no more texts. Make another: SteeringPanel(...).")
+        previous, self._current = self._current, generation
+        if previous is not None:
+            previous.cancelled.set()
+        self._send(generation.started(anew=True))
+        # One that waits and gives way has nobody else to say that it has ended.
+        self._worker.submit(lambda: self._generate(generation), dropped=generation.ended.set)
 
     def stop(self) -> None:
         """Stop what is running."""
@@ -117,22 +119,33 @@ class Running:
         elif operation == "run":
             self.begin(Document.read(message.get("document")), rid)
         elif operation == "change":
-            if current is not None and current.rid == rid:
-                change = Document.read(message.get("document"))
-                if not current.offer(change):
-                    self._begin_again(current, change)
+            self._change(rid, Document.read(message.get("document")))
         elif operation == "stop":
-            if current is not None and current.rid == rid:
+            if current is not None and current.answers_to(rid):
                 self.stop()
         elif current is None or current.rid == rid:
             self._repair(current, message)
         else:
             self._tell_all(current)
 
-    def _begin_again(self, generation: Generation, change: Document) -> None:
-        """Write the text anew with a change that came after its last token, unless it was stopped."""
-        if change.edits != generation.document.edits and not generation.cancelled.is_set():
-            self.begin(change)
+    def _change(self, rid: str, change: Document) -> None:
+        """Have a change in force in the run that a page means, or in the one that is written in its place."""
+        while (current := self._current) is not None and current.answers_to(rid):
+            if current.offer(change) or self._begin_again(current, change):
+                break
+
+    def _begin_again(self, generation: Generation, change: Document) -> bool:
+        """Write the text anew with a change that came after its last token, unless it was stopped.
+
+        Returns:
+            Whether the run was still the one that counts.
+        """
+        with self._beginning:
+            if self._current is not generation:
+                return False
+            if change.edits != generation.document.edits and not generation.cancelled.is_set():
+                self._begin(Generation(_own_name(), change, after=generation))
+            return True
 
     def _repair(self, current: Generation | None, message: dict[str, Any]) -> None:
         if current is None:
@@ -174,9 +187,9 @@ class Running:
             # Before the page hears of the end: who reads them then finds what the page shows.
             self.pairs, self.alternatives, self.document = pairs, [], generation.document
         self._push(generation, have)
+        if (change := generation.take_change()) is not None:
+            self._begin_again(generation, change)
         if kept:
-            if (change := generation.take_change()) is not None:
-                self._begin_again(generation, change)
             self._measure(generation, pairs)
 
     def _measure(self, generation: Generation, pairs: list[Pair]) -> None:
@@ -213,6 +226,10 @@ class Running:
         for n, parts in zip(have, message["parts"], strict=True):
             n.update({part: first + len(items) for part, (first, items) in parts.items()})
         self._send(message)
+
+
+def _own_name() -> str:
+    return f"python-{time.monotonic_ns()}"
 
 
 def _explain(error: Exception) -> Failure:

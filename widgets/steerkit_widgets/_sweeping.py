@@ -23,9 +23,12 @@ def can_be_swept(operator: str) -> bool:
 
 
 def strengths(edit: Edit, limit: float) -> list[float]:
-    """From nothing to twice the edit's strength; of one at rest, to `limit`."""
-    end = 2 * edit.strength or limit
-    return [round(end * step / (N_STRENGTHS - 1), 6) for step in range(N_STRENGTHS)]
+    """From nothing, or the lower bound, to as far beyond the edit's strength; of one that is there, on to `limit`."""
+    start = edit.low or 0.0
+    length = 2 * (edit.strength - start) or limit
+    steps = (round(start + length * step / (N_STRENGTHS - 1), 6) + 0.0 for step in range(N_STRENGTHS))  # no -0.0
+    # The bound rounded down would be below itself.
+    return [*steps] if edit.low is None else [max(step, edit.low) for step in steps]
 
 
 def swept(

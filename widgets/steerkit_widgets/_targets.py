@@ -146,11 +146,26 @@ class Targets:
         label = target.dictionary.labels.get([target.index])[target.index] if isinstance(target, Feature) else []
         return {
             "label": target.label,
-            "detail": _detail(target, label[0] if label else None),
+            "detail": self._detail(target, label[0] if label else None),
             "score": label[0].score if label else None,
             "unit": self._unit(target),
             "units": units,
         }
+
+    def _detail(self, target: Target, label: Label | None) -> str:
+        if not isinstance(target, Feature):
+            return ", ".join(map(str, target.sites))
+        said = [f"feature {target.index:,}{self._apart(target.dictionary)}"]
+        if label is not None:
+            said.append(label.source + ("" if label.score is None else f" {label.score:.2f}"))
+        return " · ".join(said)
+
+    def _apart(self, dictionary: Dictionary) -> str:
+        """What tells a dictionary's features from those of others: its site, or its name where that is not enough."""
+        if len(self.dictionaries) < 2:
+            return ""
+        site, sites = dictionary.site_out, [one.site_out for one in self.dictionaries]
+        return f" of {dictionary.name}" if site is None or sites.count(site) > 1 else f" at {site}"
 
 
 def key(target: dict[str, Any]) -> str:
@@ -171,15 +186,6 @@ def _factor(target: Target, unit: str) -> float | None:
         return factor(target, "raw", unit)
     except (EditError, VectorError):  # what varies by token has no length
         return None
-
-
-def _detail(target: Target, label: Label | None) -> str:
-    if not isinstance(target, Feature):
-        return ", ".join(map(str, target.sites))
-    said = [f"feature {target.index:,}"]
-    if label is not None:
-        said.append(label.source + ("" if label.score is None else f" {label.score:.2f}"))
-    return " · ".join(said)
 
 
 def _round(x: float) -> float:

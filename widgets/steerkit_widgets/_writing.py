@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +64,8 @@ class Writer:
         Raises:
             SteerkitError: The prompt, a setting or an edit does not fit the model.
         """
+        if (change := generation.take_change()) is not None:  # it came while the run waited for the model
+            generation.document = replace(generation.document, edits=change.edits)
         document = generation.document
         wanted = {document.baseline_key(seed) for seed in document.seeds}
         self._baselines = {key: found for key, found in self._baselines.items() if key in wanted}
@@ -144,7 +147,8 @@ def _due(generation: Generation, stages: list[Stage], n_tokens: int) -> tuple[Ro
             return None
         stages.pop(0)
         return stages[0].edits if stages else generation.document.edits
-    if (change := generation.take_change()) is None:
+    change = generation.take_change()
+    if change is None or change.edits == generation.document.edits:  # a page says again what it has said
         return None
     generation.document = generation.document.changed_at(n_tokens, change.edits)
     return change.edits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from steerkit import pages
 from steerkit.model import Model
 from steerkit_widgets._base import refuse_other, refuse_unknown
-from steerkit_widgets._circuitsvis import Drawing, shown
+from steerkit_widgets._circuitsvis import Drawing, needed, shown
 
 if TYPE_CHECKING:
     from typing import Any
@@ -46,7 +46,8 @@ class AttentionView(Drawing):
     """
 
     def __init__(self, model: sk.Model, text: sk.PromptLike, layer: int, edits: EditsLike = (), **unknown: Any) -> None:
-        from circuitsvis.attention import attention_heads
+        with needed("AttentionView"):
+            from circuitsvis.attention import attention_heads
 
         refuse_unknown("AttentionView", unknown, ["edits"])
         refuse_other("AttentionView", model, Model, "sk.load()")

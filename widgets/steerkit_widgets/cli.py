@@ -13,11 +13,13 @@ import logging
 import tempfile
 import webbrowser
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from steerkit import embedded
 from steerkit.errors import EngineError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PORT = 8866
 # Of all that extends JupyterLab and Voila in this environment, what draws widgets.
@@ -42,8 +44,10 @@ def add_lab(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=serve)
 
 
-def notebook(options: argparse.Namespace) -> nbformat.NotebookNode:
+def notebook(options: argparse.Namespace) -> NotebookNode:
     """The notebook that is served."""
+    from nbformat import v4
+
     dictionary = f"sk.load_dictionary({options.dictionary!r})" if options.dictionary else "model.dictionary()"
     source = (
         "import steerkit as sk\nimport steerkit_widgets as skw\nfrom IPython.display import clear_output\n\n"
@@ -51,21 +55,23 @@ def notebook(options: argparse.Namespace) -> nbformat.NotebookNode:
         "clear_output()  # of progress bars\nlab"
     )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=[nbformat.v4.new_code_cell(source)])
+    return v4.new_notebook(metadata={"kernelspec": kernel}, cells=[v4.new_code_cell(source)])
 
 
 def serve(options: argparse.Namespace) -> None:
     """Serve the lab until it is interrupted.
 
     Raises:
-        EngineError: Voila is not installed.
+        EngineError: Voila, or what comes with it, is not installed.
     """
     try:
+        import nbformat
         from jupyter_core.utils import run_sync
         from voila.app import Voila
-    except ImportError:
+    except ImportError as error:
+        missing = (error.name or "voila").partition(".")[0]
         raise EngineError(
-            "steerkit lab needs the package voila, which is not installed. Install steerkit-lab[lab]."
+            f"steerkit lab needs the package {missing}, which is not installed. Install steerkit-lab[lab]."
         ) from None
 
     class Server(Voila):

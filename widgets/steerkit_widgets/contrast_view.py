@@ -88,7 +88,9 @@ class ContrastView(AskedWidget):
         return self._of(self.positives, self.negatives)
 
     def vector(self, label: str = "contrast") -> sk.Vector:
-        """The difference of means of the same texts, as a direction where the dictionary reads.
+        """The difference of means of the texts as they stand, as a direction where the dictionary reads.
+
+        Where they were changed since `contrast`, those are other texts than it is of.
 
         Raises:
             SteerkitError: A side has no text, or a text does not fit the model.

@@ -42,7 +42,7 @@ class FeaturePicker(AskedWidget):
 
     Raises:
         TypeError: `features` is no dictionary or `model` no model, or an argument is unknown.
-        ValueError: One of `selected` is of another dictionary, or a feature is in two families.
+        ValueError: One of `selected` is of another dictionary or there twice, or a feature is in two families.
 
     Example:
         >>> picker = FeaturePicker(features, model)  # doctest: +SKIP
@@ -83,7 +83,11 @@ class FeaturePicker(AskedWidget):
 
     @property
     def selected(self) -> list[sk.Feature]:
-        """The features that are chosen, in the order of choosing."""
+        """The features that are chosen, in the order of choosing; set it to choose others.
+
+        Raises:
+            ValueError: One is of another dictionary, or there twice.
+        """
         return [self.features[index] for index in self._selected]
 
     @selected.setter
@@ -100,11 +104,16 @@ class FeaturePicker(AskedWidget):
         for feature in features:
             if not isinstance(feature, Feature) or feature.dictionary.checksum != self.features.checksum:
                 raise ValueError(f"{feature!r} is no feature of {self.features!r}. Choose from picker.features.")
-        return [feature.index for feature in features]
+        indices = [feature.index for feature in features]
+        if len(set(indices)) < len(indices):
+            twice = next(feature for feature in features if indices.count(feature.index) > 1)
+            raise ValueError(f"{twice!r} is chosen twice. Give each feature once.")
+        return indices
 
     def follow(self, targets: Sequence[Target]) -> None:
         """Choose these features, as far as they are of this dictionary."""
-        self.selected = [t for t in targets if isinstance(t, Feature) and t.dictionary is self.features]
+        own = [target for target in targets if isinstance(target, Feature) and target.dictionary is self.features]
+        self.selected = list(dict.fromkeys(own))
 
     def still(self) -> str:
         """The features that are chosen, as they show themselves."""

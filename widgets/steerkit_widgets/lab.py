@@ -18,6 +18,7 @@ from steerkit.records import Record
 from steerkit_widgets import _page, _sweeping
 from steerkit_widgets._asking import Answer, AskedWidget, QuestionError
 from steerkit_widgets._base import refuse_other, refuse_unknown
+from steerkit_widgets._document import Row
 from steerkit_widgets._page import bundle
 from steerkit_widgets._targets import key
 from steerkit_widgets._worker import Worker
@@ -107,7 +108,7 @@ class Lab(AskedWidget):
         self.model, dictionary = model, self._dictionaries[0]
         self._shown = threading.Event()  # set while the token view shows the panel's last text
         self._shown.set()
-        self._swept: str | None = None  # the edit whose strengths the sweep shows
+        self._swept: Row | None = None  # the edit whose strengths the sweep shows
         shown = next((one for one in given if isinstance(one, Feature)), dictionary[0])
         super().__init__(
             panel=SteeringPanel(model, given, prompt, max_new_tokens),
@@ -172,7 +173,8 @@ class Lab(AskedWidget):
 
     def _sweep(self, arguments: dict[str, Any]) -> Answer:
         name, panel = Record(arguments, "a sweep").take("edit", str), self.panel
-        rows, plan = panel.rows, panel.plan
+        with panel._writing:  # a row and its edit must be of one moment
+            rows, plan = panel.rows, panel.plan
         place = next((at for at, row in enumerate(rows) if row.id == name), None)
         if place is None or not _sweeping.can_be_swept(plan[place].operator):
             raise QuestionError(f"edit={name!r}, which the panel does not have, or which has no strength.")
@@ -182,7 +184,7 @@ class Lab(AskedWidget):
         self._swept = None  # what was chosen before speaks of another edit
         self.sweep.effect = _sweeping.presence(self.model, edit.target)
         self.sweep.sweep = found
-        self._swept = name
+        self._swept = rows[place]
         return Answer({})
 
     def _direction(self, _: dict[str, Any]) -> Answer:
@@ -192,19 +194,22 @@ class Lab(AskedWidget):
         return Answer({})
 
     def _steer_as_swept(self, _: object) -> None:
-        strength, name = self.sweep.strength, self._swept
-        if strength is not None and name is not None and any(row.id == name for row in self.panel.rows):
-            self.panel.set_strength(name, strength)
+        strength, swept = self.sweep.strength, self._swept
+        if strength is not None and swept is not None and self.panel.set_strength(swept, strength):
             self.panel.start()
 
     def _list_edits(self, _: object = None) -> None:
-        rows = [row for row in self.panel.rows if _sweeping.can_be_swept(row.edit["operator"])]
         shown = self.panel._targets
+        rows = [
+            (row.id, shown[name])
+            for row in self.panel.rows
+            if _sweeping.can_be_swept(row.edit["operator"]) and (name := key(row.edit["target"])) in shown
+        ]
+        labels = [target["label"] for _, target in rows]
         with self._writing:
             self._edits = [
-                {"id": row.id, "label": shown[name]["label"]}
-                for row in rows
-                if (name := key(row.edit["target"])) in shown
+                {"id": name, "label": label if labels.count(label) == 1 else f"{label} · {target['detail']}"}
+                for label, (name, target) in zip(labels, rows, strict=True)
             ]
 
     def _read_soon(self, _: object) -> None:

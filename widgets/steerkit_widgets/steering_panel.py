@@ -33,6 +33,8 @@ from steerkit_widgets._targets import Targets, key
 from steerkit_widgets._writing import Writer
 
 N_FOUND = 12  # features that a search shows
+# Of an edit as JSON: what tells it from others, and how strong it is.
+WHAT, HOW_MUCH = ("target", "operator"), ("strength", "unit", "low")
 ARGUMENTS = ["prompt", "max_new_tokens", "seeds", "temperature", "top_p", "limit", "presets"]
 
 
@@ -107,6 +109,7 @@ class SteeringPanel(AskedWidget):
         self._writer = Writer(model, self._known)
         self._running = Running(self._writer, lambda message: self.send(message), self._save, self.log)
         self._followed: dict[str, str] = {}
+        self._offered = 0  # dictionaries at the time when targets were last shown
         # The documents that Undo and Redo go to. No trait: saved notebooks would have what was deleted.
         self._history: dict[str, list[Any]] = {"past": [], "future": []}
         edits = []
@@ -227,19 +230,22 @@ class SteeringPanel(AskedWidget):
 
     def follow(self, targets: Iterable[Target]) -> None:
         """Have an edit for each of these, at rest; those that came so before and are still at rest go."""
-        document = self._read()
-        wanted = {self._known.named(target)[0]: target for target in targets}
-        kept = [
-            row
-            for row in document.edits
-            if self._followed.get(row.id) != (name := key(row.edit["target"])) or name in wanted or not _at_rest(row)
-        ]
-        present = {key(row.edit["target"]) for row in kept}
-        new = [self._known.write(self._known.default(t)) for name, t in wanted.items() if name not in present]
-        edits = rows(new, kept)
-        added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
-        self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
-        self._ask(edits=edits)
+        with self._writing:
+            document = self._read()
+            wanted = {self._known.named(target)[0]: target for target in targets}
+            kept = [
+                row
+                for row in document.edits
+                if self._followed.get(row.id) != (name := key(row.edit["target"]))
+                or name in wanted
+                or not _at_rest(row)
+            ]
+            present = {key(row.edit["target"]) for row in kept}
+            new = [self._known.write(self._known.default(t)) for name, t in wanted.items() if name not in present]
+            edits = rows(new, kept)
+            added = {row.id: key(row.edit["target"]) for row in edits[len(kept) :]}
+            self._followed = {row.id: self._followed[row.id] for row in kept if row.id in self._followed} | added
+            self._ask(edits=edits)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -248,8 +254,9 @@ class SteeringPanel(AskedWidget):
 
     def add(self, target: Target) -> None:
         """Add an edit of a vector or feature, at rest."""
-        row = self._known.write(self._known.default(target))
-        self._ask(edits=rows([row], self.rows))
+        with self._writing:
+            row = self._known.write(self._known.default(target))
+            self._ask(edits=rows([row], self.rows))
 
     def steer(self, edit: Edit) -> None:
         """Start a text with this edit, in place of the one that does the same to the same target, or beside the others.
@@ -257,21 +264,30 @@ class SteeringPanel(AskedWidget):
         Raises:
             PlanError: It cannot be written.
         """
-        said = self._known.write(edit)
-        same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in ("target", "operator"))]
-        if same:
-            self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
-        else:
-            self._ask(edits=rows([said], self.rows))
+        with self._writing:
+            said = self._known.write(edit)
+            same = [row.id for row in self.rows if all(row.edit[part] == said[part] for part in WHAT)]
+            if same:
+                self._ask(edits=tuple(replace(row, edit=said) if row.id == same[0] else row for row in self.rows))
+            else:
+                self._ask(edits=rows([said], self.rows))
         self.start()
 
-    def set_strength(self, name: str, strength: float) -> None:
-        """Change the strength of the edit with this name among `rows`."""
-        self._ask(
-            edits=tuple(
-                replace(row, edit={**row.edit, "strength": strength}) if row.id == name else row for row in self.rows
-            )
-        )
+    def set_strength(self, row: Row, strength: float) -> bool:
+        """Change the strength of an edit that is or was one of `rows`, in the unit that it has there.
+
+        Returns:
+            Whether it still is: names are given out again, so that its target and operator have to be the same too.
+        """
+        with self._writing:
+            now = next((one for one in self.rows if one.id == row.id), None)
+            if now is None or any(now.edit[part] != row.edit[part] for part in WHAT):
+                return False
+            size = {part: said for part, said in row.edit.items() if part in HOW_MUCH}
+            kept = {part: said for part, said in now.edit.items() if part not in HOW_MUCH}
+            edit = {**kept, **size, "strength": strength}
+            self._ask(edits=tuple(replace(one, edit=edit) if one == now else one for one in self.rows))
+            return True
 
     def limit(self, edit: Edit) -> float:
         """The strength at the end of an edit's slider."""
@@ -312,7 +328,10 @@ class SteeringPanel(AskedWidget):
     @traitlets.observe("_document", "_presets")
     def _show_targets(self, _: object) -> None:
         found = self._known.mentioned([self._document, self._presets])
-        new = {name: target for name, target in found.items() if name not in self._targets}
+        if (offered := len(self._known.dictionaries)) != self._offered:  # what tells features apart is another now
+            self._offered, new = offered, found | self._known.mentioned(list(self._targets.values()))
+        else:
+            new = {name: target for name, target in found.items() if name not in self._targets}
         if new:
             with self._writing:
                 self._targets = {**self._targets, **{name: self._known.named(t)[1] for name, t in new.items()}}
@@ -341,8 +360,10 @@ class SteeringPanel(AskedWidget):
 
     def _load(self, arguments: dict[str, Any]) -> Answer:
         text = Record(arguments, "a recipe").take("text", str)
-        recipe = sk.Recipe.from_json(text, dictionaries=self._known.dictionaries)
-        self._ask(**exchange.changes_of(recipe), **self._known.plan(recipe.plan))
+        recipe = exchange.recipe_in(text, self._known.dictionaries)
+        changes = {**exchange.changes_of(recipe), **self._known.plan(recipe.plan)}
+        Document.read(replace(self._read(), **changes).to_json())  # traitlets would say less well what is wrong
+        self._ask(**changes)
         self.start()
         unlike = Circumstances.of(self._model, recipe.plan).unlike(recipe.made_with)
         return Answer("\n".join([recipe.describe(), *unlike]))

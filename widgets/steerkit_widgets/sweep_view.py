@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from steerkit.operators import WITHOUT_UNIT
 from steerkit.runs import Sweep
 from steerkit_widgets._base import Widget, refuse_other, refuse_unknown
 from steerkit_widgets._generation import json_row
@@ -98,7 +99,7 @@ class SweepView(Widget):
         self._edit = edit = next((run.plan[0] for run in self._ordered if len(run.plan)), None)
         return {
             "_chosen": None,
-            "_about": "" if edit is None else f"{edit.target.label}, in {edit.unit}",
+            "_about": "" if edit is None else _about(edit),
             "_effect": (self.effect and self.effect.__doc__) or "",
             "_prompt": self._ordered[0].prompt.text if self._ordered else "",
             "_runs": [self._row(*pair) for pair in zip(self._strengths, self._ordered, strict=True)],
@@ -115,3 +116,7 @@ class SweepView(Widget):
         if chosen is not None and not 0 <= chosen < len(self._strengths):
             raise traitlets.TraitError(f"{chosen!r} is no run: there are {len(self._strengths)}.")
         return chosen
+
+
+def _about(edit: sk.Edit) -> str:
+    return edit.target.label if edit.operator in WITHOUT_UNIT else f"{edit.target.label}, in {edit.unit}"

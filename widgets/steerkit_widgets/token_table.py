@@ -10,7 +10,7 @@ import torch
 from steerkit import pages
 from steerkit.reading import Reading
 from steerkit_widgets._base import refuse_unknown
-from steerkit_widgets._circuitsvis import Drawing, shown
+from steerkit_widgets._circuitsvis import Drawing, needed, shown
 
 if TYPE_CHECKING:
     import steerkit as sk
@@ -39,7 +39,8 @@ class TokenTable(Drawing):
     """
 
     def __init__(self, readings: Sequence[sk.Reading], along: Sequence[Target] = (), **unknown: Any) -> None:
-        from circuitsvis.topk_samples import topk_samples
+        with needed("TokenTable"):
+            from circuitsvis.topk_samples import topk_samples
 
         refuse_unknown("TokenTable", unknown, ["along"])
         given = [readings] if isinstance(readings, Reading) else list(readings)

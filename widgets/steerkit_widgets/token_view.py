@@ -74,13 +74,19 @@ class TokenView(Widget):
     def reading(self, reading: sk.Reading) -> None:
         with self._writing, self.hold_sync():
             pinned = self.selected
-            for name, value in {"_selected": [], "_silent": [], "_span": [], **self._take(reading)}.items():
-                setattr(self, name, value)
+            shown = self._take(reading)
+            # At once, and without a moment in which none is pinned: whoever is linked hears of changes alone.
             self.follow(pinned)
+            for name, value in {"_span": [], **shown}.items():
+                setattr(self, name, value)
 
     @property
     def selected(self) -> list[Target]:
-        """The features and vectors that are pinned, in the order of their colours."""
+        """The features and vectors that are pinned, in the order of their colours; set it to pin others.
+
+        Raises:
+            ValueError: One was not read, or there are more than three.
+        """
         return [self._target(source, index) for source, index in self._selected]
 
     @selected.setter
@@ -91,6 +97,8 @@ class TokenView(Widget):
                 unknown = targets[pairs.index(None)]
                 read = [*(dictionary for dictionary, _ in self.reading.codes), *self.reading.targets]
                 raise ValueError(f"{unknown!r} was not read here. This reading is of {read}.")
+            if len(pairs) > MOST:
+                raise ValueError(f"{len(pairs)} features cannot colour the text at once. Give at most {MOST}.")
             self._silent = [
                 [source, index, target.label]
                 for (source, index), target in zip(pairs, targets, strict=True)
