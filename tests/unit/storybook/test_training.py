@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 import steerkit as sk
 from steerkit import storybook
 from steerkit.dictionaries.formats import axbench
+from steerkit.errors import SettingError
 from steerkit.ranks import auroc
 from steerkit.storybook.measures import read_stories
 from steerkit.storybook.train import dictionary as dictionary_training
@@ -99,7 +100,7 @@ def test_a_resumed_training_is_the_same_training(chain: Chain, tmp_path: Path) -
     assert logged("halves") == logged("whole")
     assert any(not torch.equal(half[name], whole[name]) for name in whole)
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
-    with pytest.raises(sk.SettingError, match=r"'seed': 0.*'seed': 1.*delete it to begin anew"):
+    with pytest.raises(SettingError, match=r"'seed': 0.*'seed': 1.*delete it to begin anew"):
         trained("halves", seed=1)
 
 
