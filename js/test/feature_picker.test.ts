@@ -38,6 +38,16 @@ const answer = (fake: ReturnType<typeof fakePicker>, indices: number[], values: 
 
 beforeEach(stubLayout);
 
+async function searchedInVain() {
+  const fake = fakePicker();
+  const { el, close } = open(featurePicker, fake.model);
+  await settled();
+  type(el, "xyz");
+  answer(fake, [], []);
+  await settled();
+  return { fake, el, close };
+}
+
 describe("what a picker lists", () => {
   const features = new PickerFeatures(packed, families);
 
@@ -184,12 +194,7 @@ describe("the picker", () => {
   });
 
   it("leaves the keys where there is no list to go to", async () => {
-    const fake = fakePicker();
-    const { el, close } = open(featurePicker, fake.model);
-    await settled();
-    type(el, "xyz");
-    answer(fake, [], []);
-    await settled();
+    const { el, close } = await searchedInVain();
     const field = el.querySelector<HTMLElement>('[aria-label="Search features"]')!;
     const failed = vi.fn();
     window.addEventListener("error", failed);
@@ -201,12 +206,7 @@ describe("the picker", () => {
   });
 
   it("says what to do where nothing is found, and what went wrong", async () => {
-    const fake = fakePicker();
-    const { el, close } = open(featurePicker, fake.model);
-    await settled();
-    type(el, "xyz");
-    answer(fake, [], []);
-    await settled();
+    const { fake, el, close } = await searchedInVain();
     expect(el.textContent).toContain("Nothing was found. Try fewer");
     type(el, "xyzz");
     fake.emit("msg:custom", {

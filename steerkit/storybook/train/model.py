@@ -158,9 +158,9 @@ class Training:
             SettingError: It belongs to another training.
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["run"] != run:
+        if state.get("run") != run:
             raise SettingError(
-                f"{str(path)!r} is of a training with {state['run']}, not with {run}. Give the same data and settings, "
+                f"{str(path)!r} is of a training with {state.get('run')}, not with {run}. Give the same data and settings, "
                 "or delete it to begin anew."
             )
         self.model.load_state_dict(state["model"])
