@@ -160,8 +160,8 @@ class Training:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state.get("run") != run:
             raise SettingError(
-                f"{str(path)!r} is of a training with {state.get('run')}, not with {run}. Give the same data and settings, "
-                "or delete it to begin anew."
+                f"{str(path)!r} is of a training with {state.get('run')}, not with {run}. Give the same data and "
+                "settings, or delete it to begin anew."
             )
         self.model.load_state_dict(state["model"])
         for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
