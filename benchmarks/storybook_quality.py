@@ -32,6 +32,7 @@ from steerkit.storybook.measures import Sentences, read_stories
 
 SEED = 7  # of the held-out stories; labels were measured on others
 SAMPLES, LENGTH = 60, 350
+JUDGED = 240  # stories whose sentences are judged: few of them are ill-formed
 REQUESTS = 128
 STORIES = 800  # for detection, in two halves
 RESAMPLES = 200
@@ -48,12 +49,20 @@ def interval(values: torch.Tensor, of: torch.Tensor | None = None) -> tuple[floa
     return low, high
 
 
-def row(measure: str, values: Sequence[float], target: float, of: Sequence[float] | None = None) -> dict[str, object]:
+def row(
+    measure: str,
+    values: Sequence[float],
+    target: float | None = None,
+    of: Sequence[float] | None = None,
+    *,
+    most: bool = False,
+) -> dict[str, object]:
     """A line of the table: a mean, or the ratio of two sums, with its interval."""
     counts = torch.ones(len(values)) if of is None else torch.tensor(of, dtype=torch.float)
     low, high = interval(torch.tensor(values, dtype=torch.float), counts)
     value = sum(values) / counts.sum().item()
-    return {"measure": measure, "value": value, "low": low, "high": high, "target": target, "met": value >= target}
+    met = None if target is None else value <= target if most else value >= target
+    return {"measure": measure, "value": value, "low": low, "high": high, "target": target, "met": met}
 
 
 def count(measure: str, number: float, target: float, *, most: bool = False) -> dict[str, object]:
@@ -85,12 +94,12 @@ def whole_sentences(text: str) -> str:
 
 def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]:
     """How many sentences of stories from nothing are well formed, and how likely models find the others."""
-    stories = tell(model, [[model.tokenizer.bos_token_id]] * SAMPLES)
+    stories = tell(model, [[model.tokenizer.bos_token_id]] * JUDGED)
     judged = [storybook.judge(text) for text in stories]
     good = [sum(s.well_formed for s in found) for found in judged]
     repeated = max(
         times
-        for text, found in zip(stories, judged, strict=True)
+        for text, found in zip(stories[:SAMPLES], judged[:SAMPLES], strict=True)
         for times in Counter(text[s.start : s.end] for s in found).values()
     )
     rows = [
@@ -98,11 +107,17 @@ def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]
         count("most repetitions of a sentence in a story", repeated, 2, most=True),
         {"measure": "children named in a story", "value": children(stories)},
         {"measure": "the same in the language", "value": children(own_stories())},
-        {"measure": "nats a token of the others beyond held-out text", "value": strangeness(model, stories, judged)},
     ]
-    if second is not None:
-        found = strangeness(second, stories, judged)
-        rows.append(count("the same under the second model", found, 0.5, most=True))
+    others = [
+        (text[: s.start].rstrip(), text[len(text[: s.start].rstrip()) : s.end])
+        for text, found in zip(stories, judged, strict=True)
+        for s in found
+        if not s.well_formed
+    ]
+    if others:
+        rows.append(strangeness("nats a token of the others beyond held-out text", model, others))
+    if others and second is not None:
+        rows.append(strangeness("the same under the second model", second, others, 0.5))
     return rows
 
 
@@ -116,19 +131,18 @@ def children(stories: Sequence[str]) -> float:
     return sum(len(genders().keys() & set(re.findall(r"\w+", text))) for text in stories) / len(stories)
 
 
-def strangeness(judge: sk.Model, stories: Sequence[str], judged: Sequence) -> float:
-    """Nats a token that a model gives the ill-formed sentences beyond held-out text, each after what stands before it.
+def strangeness(
+    measure: str, judge: sk.Model, sentences: Sequence[tuple[str, str]], target: float | None = None
+) -> dict[str, object]:
+    """Nats a token that a model gives sentences beyond held-out text, each after what stands before it.
 
     What the model that wrote them gives them is the least that a second one can be expected to.
     """
-    usual = torch.cat([judge.score(text) for text in own_stories()])
-    strange = [
-        judge.score(text[len(text[: s.start].rstrip()) : s.end], prompt=text[: s.start].rstrip() or None)
-        for text, found in zip(stories, judged, strict=True)
-        for s in found
-        if not s.well_formed
-    ]
-    return (usual.mean() - torch.cat(strange).mean()).item() if strange else 0.0
+    usual = -torch.cat([judge.score(text) for text in own_stories()]).mean().item()
+    nats = [-judge.score(sentence, prompt=before or None) for before, sentence in sentences]
+    lengths = [len(found) for found in nats]
+    beyond = [found.sum().item() - usual * n for found, n in zip(nats, lengths, strict=True)]
+    return row(measure, beyond, target, of=lengths, most=True)
 
 
 def instructions(model: sk.Model) -> list[dict[str, object]]:
@@ -140,8 +154,10 @@ def instructions(model: sk.Model) -> list[dict[str, object]]:
         [float(set(told.about) <= storybook.expressed(text)) for text, (_, told) in zip(texts, asked, strict=True)]
         for texts in (answers, unasked)
     )
-    chance = row("the same without the instruction", by_chance, 0.0)
-    return [row("instructed stories with all that was asked", follows, 0.9), {**chance, "target": None, "met": None}]
+    return [
+        row("instructed stories with all that was asked", follows, 0.9),
+        row("the same without the instruction", by_chance),
+    ]
 
 
 def halves(model: sk.Model, features: Dictionary) -> tuple[torch.Tensor, Sentences]:

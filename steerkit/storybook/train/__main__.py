@@ -47,6 +47,7 @@ def main() -> None:
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
+    step.add_argument("--slips", type=float, default=0, help="how much tokens weigh that never follow in stories")
     step.add_argument("--compile", action="store_true", help="shorter steps; takes a C++ compiler")
     step.set_defaults(run=_model)
     step = steps.add_parser("dictionary", help="a sparse autoencoder at one layer")
@@ -108,7 +109,7 @@ def _model(options: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokens, held_out = (Tokens.load(options.folder / f"{name}.npz") for name in ("tokens", "held_out"))
     settings = model_training.Settings(
-        options.steps, options.batch, options.seed, until=options.until, compiled=options.compile
+        options.steps, options.batch, options.seed, until=options.until, compiled=options.compile, slips=options.slips
     )
     trained = model_training.train(tokenizer, tokens, held_out, options.folder, settings)
     draw(options.folder / model_training.LOG, options.folder / "loss.png", ["loss", "held_out_loss"])

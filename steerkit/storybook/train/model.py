@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from steerkit.errors import SettingError
 from steerkit.storybook.train.batches import IGNORED, Tokens, labels
+from steerkit.storybook.train.documents import NATURAL
+from steerkit.storybook.train.followers import Followers
 from steerkit.storybook.train.log import add_row, keep_until
 
 if TYPE_CHECKING:
@@ -112,6 +114,8 @@ class Settings:
         until: A step to stop after; None for the last. The next run goes on.
         compiled: Whether the steps are compiled, which takes a minute or two and a C++ compiler, and makes each of them
             two fifths shorter on a processor.
+        slips: How much the probability weighs, beside the nats, of tokens that follow what they never follow in the
+            stories: see `followers`.
     """
 
     steps: int
@@ -120,12 +124,19 @@ class Settings:
     every: int = CHECK_EVERY
     until: int | None = None
     compiled: bool = False
+    slips: float = 0.0
 
 
 class Training:
     """A model on its way, and all that is needed to go on from where it stands."""
 
-    def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> None:
+    def __init__(
+        self,
+        model: LlamaForCausalLM,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: Settings,
+        followers: Followers | None = None,
+    ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device).train()
         self.model.set_attn_implementation("eager")  # the fastest for rows as short as stories, on a processor
@@ -133,8 +144,9 @@ class Training:
         # Markers are never told, so that a story can begin from nothing.
         self.given = torch.tensor([i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id])
         self.settings = settings
+        self.followers = followers
         self.step = 0
-        self._learned_from = torch.compile(self._nats, dynamic=True) if settings.compiled else self._nats
+        self._learned_from = torch.compile(self._losses, dynamic=True) if settings.compiled else self._losses
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
         kept = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in kept]
@@ -168,27 +180,33 @@ class Training:
             optimizer.load_state_dict(own)
         self.step = state["step"]
 
-    def loss(self, tokens: Tokens, documents: list[int]) -> torch.Tensor:
-        """Nats a token of a batch, stressed tokens and those told again weighing more while the model learns."""
+    def loss(self, tokens: Tokens, documents: list[int]) -> Tensor:
+        """Loss a token of a batch, stressed tokens and those told again weighing more while the model learns."""
         total, weight = self._total(tokens, documents)
         return total / weight
 
-    def _total(self, tokens: Tokens, documents: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nats of a batch, and how much its tokens weigh together."""
+    def _total(self, tokens: Tokens, documents: list[int]) -> tuple[Tensor, Tensor]:
+        """Loss of a batch, and how much its tokens weigh together."""
         rows = tokens.rows(documents, self.pad)
         wanted = labels(rows, self.given).to(self.device)[:, 1:].flatten()
-        nats = (self._learned_from if self.model.training else self._nats)(rows.to(self.device), wanted)
         weights = (wanted != IGNORED).float()
-        if self.model.training:
-            for marked, weight in ((tokens.stress(documents), stress), (tokens.recall(documents), recall)):
-                weights[marked[:, 1:].flatten().to(self.device)] *= weight(self.step, self.settings.steps)
-        return nats @ weights, weights.sum()
+        if not self.model.training:
+            return self._losses(rows.to(self.device), wanted, None) @ weights, weights.sum()
+        for marked, weight in ((tokens.stress(documents), stress), (tokens.recall(documents), recall)):
+            weights[marked[:, 1:].flatten().to(self.device)] *= weight(self.step, self.settings.steps)
+        never = self.followers and self.followers.never(rows)[:, :-1].flatten(0, 1).to(self.device)
+        return self._learned_from(rows.to(self.device), wanted, never) @ weights, weights.sum()
 
-    def _nats(self, rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """Nats of every token that is wanted, of the rows laid end to end."""
+    def _losses(self, rows: Tensor, wanted: Tensor, never: Tensor | None) -> Tensor:
+        """What is learned from: nats of every token that is wanted, of the rows laid end to end, and slips there."""
+        logits = self._logits(rows)
+        nats = nn.functional.cross_entropy(logits, wanted, reduction="none", ignore_index=IGNORED)
+        return nats if never is None else nats + self.settings.slips * (logits.softmax(-1) * never).sum(-1)
+
+    def _logits(self, rows: Tensor) -> Tensor:
+        """What is predicted for every token but the first of each row (n_tokens, vocabulary)."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(input_ids=rows, use_cache=False).logits[:, :-1].flatten(0, 1)
-        return nn.functional.cross_entropy(logits.float(), wanted, reduction="none", ignore_index=IGNORED)
+            return self.model(input_ids=rows, use_cache=False).logits[:, :-1].flatten(0, 1).float()
 
     def learn(self, tokens: Tokens, documents: list[int]) -> float:
         """Take one step."""
@@ -251,7 +269,9 @@ def train(
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    training = Training(build(tokenizer, settings.seed, **shape), tokenizer, settings)
+    other = tokenizer.convert_tokens_to_ids(NATURAL)
+    followers = Followers(tokens, len(tokenizer), other) if settings.slips else None
+    training = Training(build(tokenizer, settings.seed, **shape), tokenizer, settings, followers)
     checkpoint, last = folder / CHECKPOINT, min(settings.until or settings.steps, settings.steps)
     run = {"seed": settings.seed, "batch": settings.batch, "checksum": zlib.crc32(tokens.ids.tobytes())}
     if checkpoint.exists():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -19,7 +20,8 @@ from steerkit.storybook.train import dictionary as dictionary_training
 from steerkit.storybook.train import labels, supervised, writing
 from steerkit.storybook.train import model as model_training
 from steerkit.storybook.train.batches import Tokens
-from steerkit.storybook.train.documents import documents
+from steerkit.storybook.train.documents import NATURAL, documents
+from steerkit.storybook.train.followers import Followers
 from steerkit.storybook.train.log import read
 from steerkit.storybook.train.tokenizer import train_tokenizer
 
@@ -102,6 +104,33 @@ def test_a_resumed_training_is_the_same_training(chain: Chain, tmp_path: Path) -
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     with pytest.raises(SettingError, match=r"'seed': 0.*'seed': 1.*delete it to begin anew"):
         trained("halves", seed=1)
+
+
+def test_followers_are_those_that_stand_behind_two_tokens_in_stories() -> None:
+    """Two stories, `1 2 3` and `1 2 4`, and another document, `1 9 5`."""
+    ids, starts = np.array([1, 2, 3, 1, 2, 4, 1, 9, 5], np.uint16), np.array([0, 3, 6, 9])
+    followers = Followers(Tokens(ids, starts, ids > 9, ids > 9), vocabulary=10, other=9)
+    never = followers.never(torch.tensor([[1, 2, 3], [2, 2, 0], [1, 9, 5]]))
+    everything = set(range(10))
+    may = [[everything - set(row.nonzero()[:, 0].tolist()) for row in rows] for rows in never]
+    assert may[0] == [{2}, {3, 4}, everything]  # nothing is known of what follows `2 3`
+    assert may[1] == may[2] == [everything] * 3  # what no story has, and a document of the other kind
+
+
+@pytest.mark.slow
+def test_a_weight_on_slips_makes_them_rarer(chain: Chain, tmp_path: Path) -> None:
+    tokenizer = chain.model.tokenizer
+    followers = Followers(chain.tokens, len(tokenizer), tokenizer.convert_tokens_to_ids(NATURAL))
+    rows = chain.held_out.rows(range(4), tokenizer.pad_token_id)
+    told = (rows != tokenizer.pad_token_id)[..., None]
+
+    def slips(weight: float) -> float:
+        settings = model_training.Settings(steps=30, batch=1024, slips=weight)
+        model = model_training.train(tokenizer, chain.tokens, chain.held_out, tmp_path / str(weight), settings, **SHAPE)
+        with torch.no_grad():
+            return (model(input_ids=rows).logits.softmax(-1) * (followers.never(rows) & told)).sum().item()
+
+    assert slips(20) < 0.8 * slips(0)
 
 
 @pytest.mark.slow
