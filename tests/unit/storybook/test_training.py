@@ -125,7 +125,7 @@ def test_a_weight_on_slips_makes_them_rarer(chain: Chain, tmp_path: Path) -> Non
     told = (rows != tokenizer.pad_token_id)[..., None]
 
     def slips(weight: float) -> float:
-        settings = model_training.Settings(steps=30, batch=1024, slips=weight)
+        settings = model_training.Settings(steps=60, batch=1024, slips=weight)
         model = model_training.train(tokenizer, chain.tokens, chain.held_out, tmp_path / str(weight), settings, **SHAPE)
         with torch.no_grad():
             return (model(input_ids=rows).logits.softmax(-1) * (followers.never(rows) & told)).sum().item()
