@@ -109,7 +109,7 @@ def fluency(model: sk.Model, second: sk.Model | None) -> list[dict[str, object]]
         {"measure": "the same in the language", "value": children(own_stories())},
     ]
     others = [
-        (text[: s.start].rstrip(), text[len(text[: s.start].rstrip()) : s.end])
+        (before := text[: s.start].rstrip(), text[len(before) : s.end])
         for text, found in zip(stories, judged, strict=True)
         for s in found
         if not s.well_formed
@@ -134,10 +134,7 @@ def children(stories: Sequence[str]) -> float:
 def strangeness(
     measure: str, judge: sk.Model, sentences: Sequence[tuple[str, str]], target: float | None = None
 ) -> dict[str, object]:
-    """Nats a token that a model gives sentences beyond held-out text, each after what stands before it.
-
-    What the model that wrote them gives them is the least that a second one can be expected to.
-    """
+    """Nats a token that a model gives sentences, each after what stands before it, beyond held-out text."""
     usual = -torch.cat([judge.score(text) for text in own_stories()]).mean().item()
     nats = [-judge.score(sentence, prompt=before or None) for before, sentence in sentences]
     lengths = [len(found) for found in nats]

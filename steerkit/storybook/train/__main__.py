@@ -47,7 +47,7 @@ def main() -> None:
     step.add_argument("--batch", type=int, default=4096, help="tokens in a batch")
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--threads", type=int, default=torch.get_num_threads())
-    step.add_argument("--slips", type=float, default=0, help="how much tokens weigh that never follow in stories")
+    step.add_argument("--slips", type=float, default=0, help="weight on tokens that never follow the two before them")
     step.add_argument("--compile", action="store_true", help="shorter steps; takes a C++ compiler")
     step.set_defaults(run=_model)
     step = steps.add_parser("dictionary", help="a sparse autoencoder at one layer")

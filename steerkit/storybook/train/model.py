@@ -114,8 +114,8 @@ class Settings:
         until: A step to stop after; None for the last. The next run goes on.
         compiled: Whether the steps are compiled, which takes a minute or two and a C++ compiler, and makes each of them
             two fifths shorter on a processor.
-        slips: How much the probability weighs, beside the nats, of tokens that follow what they never follow in the
-            stories: see `followers`.
+        slips: How much weight, beside the nats, the probability has of tokens that never follow the two before them in
+            the stories: see `followers`.
     """
 
     steps: int
