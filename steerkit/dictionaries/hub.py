@@ -111,8 +111,10 @@ def _split(name: str) -> tuple[str, str]:
     if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
         raise DictionaryError(f"{name!r} is no name of a dictionary: it may have no empty parts, '.', '..' or '\\'.")
     if len(parts) < 2:
+        own = f"{embedded.NAME}/{parts[0]}"
+        hint = f"Did you mean {own!r}?" if own in embedded.dictionaries(embedded.NAME) else suggestion(name)
         raise DictionaryError(
-            f"{name!r} is no file or folder here, not in the catalog, and no repository (org/name). {suggestion(name)}"
+            f"{name!r} is no file or folder here, not in the catalog, and no repository (org/name). {hint}"
         )
     return "/".join(parts[:2]), "/".join(parts[2:])
 

@@ -207,6 +207,7 @@ def test_any_repository(hub, paths, name, needed):
         ("me/mine", r"me/mine is not one dictionary. me/mine has: README.md, layer_1/, layer_2/"),
         ("me/mine/layer_1", r"me/mine/layer_1 is not one dictionary. me/mine/layer_1 has: a.pt, b.pt"),
         ("me/other", r"There is no repository 'me/other' on the hub, or it is private"),
+        ("3.resid_post", r"not in the catalog, .* Did you mean 'storybook/3.resid_post'\?$"),
         ("gemma-scope-2b-pt", r"'gemma-scope-2b-pt' is no file or folder here, .* Did you mean 'gemma-scope-2b-pt-"),
         ("me/..", r"is no name of a dictionary"),
         ("me/mine/../../x", r"may have no empty parts, '.', '..'"),
