@@ -10,6 +10,7 @@ held-out stories: for detection, a feature's largest activation in a sentence ag
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--learned", default="storybook/reft_l4", help="the supervised dictionary: a name or folder")
     parser.add_argument("--means", required=True, help="folder of the differences of means")
     parser.add_argument("--concepts", type=int, default=72, help="how many are steered, evenly spread")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that steer")
     parser.add_argument("--output", type=Path, default=Path("storybook_supervised"))
     options = parser.parse_args()
     model = sk.load(options.model)
